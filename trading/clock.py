@@ -1,0 +1,63 @@
+"""Time as the desk sees it: a wall clock that may be the exchange's, and ages that never are."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """Return the aware UTC wall time; on a simulated exchange, the exchange's time."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return real seconds that only grow; every age is a difference of these."""
+        ...
+
+
+class SystemClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class ExchangeTime:
+    """Wall time of a simulated exchange that started at `start` and runs `speed` times as fast.
+
+    Ages stay real seconds: a stalled feed is as dangerous at sixty times the speed.
+    """
+
+    def __init__(self, start: datetime, *, speed: float = 1.0) -> None:
+        self._start = start
+        self._speed = speed
+        self._begun = time.monotonic()
+
+    def now(self) -> datetime:
+        return self._start + timedelta(seconds=(time.monotonic() - self._begun) * self._speed)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class ManualClock:
+    """A clock that moves when a test says so; wall time and monotonic time can be split."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self._monotonic = 1000.0
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    def advance(self, seconds: float) -> None:
+        self._now += timedelta(seconds=seconds)
+        self._monotonic += seconds
+
+    def step_wall(self, seconds: float) -> None:
+        """Move the wall clock alone, as an NTP step or a wake from sleep does."""
+        self._now += timedelta(seconds=seconds)

@@ -1,0 +1,203 @@
+"""When each segment trades: special sessions before holidays before weekdays, all from tables."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from typing import Final
+from zoneinfo import ZoneInfo
+
+IST: Final = ZoneInfo("Asia/Kolkata")
+LOOKAHEAD: Final = 20  # days; longer than any run of holidays and weekends
+
+
+class Phase(StrEnum):
+    PRE_OPEN = "pre-open"
+    OPEN = "open"
+    CLOSING = "closing"
+    CLOSED = "closed"
+    UNKNOWN = "unknown"  # no row says when this segment trades
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateSession:
+    """A session of ordinary days. `end` not after `start` means that it ends on the next day.
+
+    `weekdays` are 0 for Monday to 6; the row counts from `valid_from` up to and with `valid_to`.
+    """
+
+    segment: str
+    phase: Phase
+    start: time
+    end: time
+    weekdays: frozenset[int] = frozenset(range(5))
+    valid_from: date = date.min
+    valid_to: date = date.max
+
+
+@dataclass(frozen=True, slots=True)
+class Holiday:
+    day: date
+    segment: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpecialSession:
+    """A session that is declared for one date: Muhurat, a Saturday, an extended or short day."""
+
+    day: date
+    segment: str
+    phase: Phase
+    start: time
+    end: time
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoursRules:
+    """The tables as they stand; a changed row makes a new value."""
+
+    templates: tuple[TemplateSession, ...] = ()
+    holidays: tuple[Holiday, ...] = ()
+    specials: tuple[SpecialSession, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A stretch of time, start inclusive, end exclusive, aware UTC."""
+
+    phase: Phase
+    start: datetime
+    end: datetime
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MarketState:
+    """What a segment does at one moment, in the words of the header."""
+
+    phase: Phase
+    name: str  # of the holiday or special session, else empty
+    until: datetime | None  # when the phase ends, None if not within the look-ahead
+    next_open: datetime | None  # while not open
+
+
+class TradingHours:
+    """Answers from the rules; `replace` swaps them, every answer is computed afresh."""
+
+    def __init__(self, rules: HoursRules) -> None:
+        self._rules = rules
+
+    def replace(self, rules: HoursRules) -> None:
+        self._rules = rules
+
+    @property
+    def rules(self) -> HoursRules:
+        return self._rules
+
+    def is_open(self, segment: str, at: datetime) -> bool:
+        return self.state(segment, at).phase is Phase.OPEN
+
+    def state(self, segment: str, at: datetime) -> MarketState:
+        if not self._known(segment):
+            return MarketState(Phase.UNKNOWN, "", None, None)
+        now = self._session_at(segment, at)
+        phase = now.phase if now else Phase.CLOSED
+        name = now.name if now else self._holiday(segment, at.astimezone(IST).date())
+        opens = None if phase is Phase.OPEN else self._next_start(segment, at, Phase.OPEN)
+        return MarketState(phase, name, self.next_change(segment, at), opens)
+
+    def next_change(self, segment: str, at: datetime) -> datetime | None:
+        """Return when `state` will next say something else, or None within the look-ahead."""
+        phase = self._phase(segment, at)
+        for edge in sorted(self._edges(segment, at)):
+            if edge > at and self._phase(segment, edge) is not phase:
+                return edge
+        return None
+
+    def sessions(self, segment: str, day: date) -> list[Session]:
+        """Return the sessions that begin on this IST date, as declared, oldest first."""
+        rules = self._rules
+        special = [s for s in rules.specials if s.day == day and s.segment == segment]
+        if special:
+            found = [_session(day, s.phase, s.start, s.end, s.name) for s in special]
+        elif self._holiday(segment, day):
+            found = []
+        else:
+            found = [
+                _session(day, t.phase, t.start, t.end)
+                for t in rules.templates
+                if t.segment == segment
+                and t.valid_from <= day <= t.valid_to
+                and day.weekday() in t.weekdays
+            ]
+        return sorted(found, key=lambda s: (s.start, s.end))
+
+    def _known(self, segment: str) -> bool:
+        rules = self._rules
+        return any(t.segment == segment for t in rules.templates) or any(
+            s.segment == segment for s in rules.specials
+        )
+
+    def _holiday(self, segment: str, day: date) -> str:
+        return next(
+            (h.name for h in self._rules.holidays if h.day == day and h.segment == segment), ""
+        )
+
+    def _phase(self, segment: str, at: datetime) -> Phase:
+        session = self._session_at(segment, at)
+        return session.phase if session else Phase.CLOSED
+
+    def _session_at(self, segment: str, at: datetime) -> Session | None:
+        """Return the session at this moment; of overlapping ones the most open one counts."""
+        day = at.astimezone(IST).date()
+        candidates = [
+            session
+            for begun in (day - timedelta(days=1), day)  # one may reach past midnight
+            for session in self.sessions(segment, begun)
+            if session.start <= at < session.end
+        ]
+        return min(candidates, key=lambda s: _PRECEDENCE[s.phase], default=None)
+
+    def _edges(self, segment: str, at: datetime) -> Iterable[datetime]:
+        first = at.astimezone(IST).date() - timedelta(days=1)
+        for offset in range(LOOKAHEAD + 1):
+            for session in self.sessions(segment, first + timedelta(days=offset)):
+                yield session.start
+                yield session.end
+
+    def _next_start(self, segment: str, at: datetime, phase: Phase) -> datetime | None:
+        first = at.astimezone(IST).date()
+        starts = (
+            session.start
+            for offset in range(LOOKAHEAD)
+            for session in self.sessions(segment, first + timedelta(days=offset))
+            if session.phase is phase and session.start > at
+        )
+        return min(starts, default=None)
+
+
+_PRECEDENCE: Final = {Phase.OPEN: 0, Phase.CLOSING: 1, Phase.PRE_OPEN: 2}
+
+
+def _session(day: date, phase: Phase, start: time, end: time, name: str = "") -> Session:
+    begins = datetime.combine(day, start, IST)
+    ends = datetime.combine(day if end > start else day + timedelta(days=1), end, IST)
+    return Session(phase, begins.astimezone(UTC), ends.astimezone(UTC), name)
+
+
+def declared_differently(
+    hours: TradingHours, declared: Sequence[SpecialSession], segments: Iterable[str], day: date
+) -> bool:
+    """Return whether the broker's timings for a date say something other than our rules."""
+    for segment in segments:
+        theirs = sorted((s.start, s.end) for s in declared if s.segment == segment)
+        ours = sorted(
+            (s.start.astimezone(IST).time(), s.end.astimezone(IST).time())
+            for s in hours.sessions(segment, day)
+            if s.phase is Phase.OPEN
+        )
+        if theirs != ours:
+            return True
+    return False
