@@ -98,8 +98,9 @@ class Tick(NamedTuple):
 
     Prices in rupees as on the wire, iv a fraction, theta rupees a day. `ltt` and `exchange_ts`
     are epoch milliseconds of the exchange; `received` and its siblings are monotonic seconds of
-    this machine, because ages must not follow a wall clock. A field whose part is missing from
-    `parts` holds the last known value, and its own `..._received` says how old that is.
+    this machine, because ages must not follow a wall clock. A decoder leaves the fields of
+    a part that is not in `parts` unknown; the cache fills them with what was known before, and
+    their `..._received` says how old that is.
 
     The order of fields is the layout of the cache's rows (see `market_data.Board`).
     """

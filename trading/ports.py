@@ -123,6 +123,21 @@ class StorageStats:
     wal_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class VitalStats:
+    """The process itself: loop lag in ms over the last minute, memory in bytes."""
+
+    loop_lag: Percentiles
+    loop_lag_max: float | None
+    memory_bytes: int
+    threads: int
+    cpu_percent: float | None
+
+
+class Vitals(Protocol):
+    def stats(self) -> VitalStats: ...
+
+
 class Catalogue(Protocol):
     """Every instrument the broker knows; kept on disk, asked by key or by words."""
 

@@ -1,0 +1,172 @@
+"""settings.toml and the environment, checked before anything starts; secrets only from outside."""
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from trading.errors import CannotStart
+
+PREFIX = "VIGIL_"
+SECRETS = {("upstox", "token"), ("server", "password")}
+
+
+def is_loopback(self) -> bool:
+        return is_loopback(self.host)
+
+    @model_validator(mode="after")
+    def _guarded(self) -> "Server":
+        if not self.is_loopback and not self.password.get_secret_value():
+            raise ValueError(
+                f"host {self.host} can be reached from outside this machine and needs a password: "
+                f"set {PREFIX}SERVER__PASSWORD, or use host = '127.0.0.1'"
+            )
+        return self
+
+
+class Storage(Section):
+    directory: Path = Path("data")
+    keep_ticks_days: int = Field(7, ge=1)
+    keep_candles_days: int = Field(400, ge=1)
+    queue_rows: int = Field(200_000, ge=1_000, le=5_000_000)
+
+
+class Feed(Section):
+    stall_seconds: float = Field(15.0, gt=0)
+    ping_seconds: float = Field(15.0, gt=0)
+    ping_timeout: float = Field(10.0, gt=0)
+    handshake_seconds: float = Field(10.0, gt=0)
+    snapshot_seconds: float = Field(5.0, gt=0)
+    backoff_open: float = Field(30.0, gt=0)
+    backoff_closed: float = Field(300.0, gt=0)
+    contested_seconds: float = Field(60.0, gt=0)
+
+
+class Simulator(Section):
+    port: int = Field(0, ge=0, le=65535)
+    seed: int = 7
+    instruments: int = Field(500, ge=10, le=5_000)
+    rate: float = Field(400.0, gt=0, le=50_000)
+    start: str = ""
+    speed: float = Field(1.0, gt=0, le=3_600)
+    replay: tuple[Path, ...] = ()
+    chain: Path | Literal[""] = ""
+
+
+class Upstox(Section):
+    base_url: str = "https://api.upstox.com"
+    assets_url: str = "https://assets.upstox.com"
+    token_file: Path = Path("token")
+    token: SecretStr = SecretStr("")
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__"
+    )
+
+    run: Run = Run()
+    server: Server = Server()
+    storage: Storage = Storage()
+    feed: Feed = Feed()
+    simulator: Simulator = Simulator()
+    upstox: Upstox = Upstox()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+
+def load_settings(path: Path) -> Settings:
+    """Read the file, then the environment over it; raise CannotStart naming every wrong key."""
+    if not path.is_file():  # else pydantic-settings would silently use all defaults
+        raise CannotStart(f"settings file {path} is missing: restore it from the repository")
+    _refuse_unknown_variables()
+    try:
+        data = TomlConfigSettingsSource(Settings, path)()
+        _refuse_secrets(path, data)
+        return Settings(**data)
+    except ValidationError as error:
+        raise CannotStart(f"settings: {_in_words(error)}") from None
+    except ValueError as error:  # not TOML
+        raise CannotStart(f"settings file {path} cannot be read: {error}") from None
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Run(Section):
+    exchange: Literal["simulated", "upstox"] = "simulated"
+    execution: Literal["broker", "paper"] = "broker"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+class Server(Section):
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=1, le=65535)
+    open_browser: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+    password: SecretStr = SecretStr("")
+
+    @property
+    def _refuse_unknown_variables() -> None:
+    """A misspelt section in the environment is otherwise ignored without a word."""
+    for name in os.environ:
+        if name.startswith(PREFIX):
+            section = name.removeprefix(PREFIX).partition("__")[0].lower()
+            if section not in Settings.model_fields:
+                known = ", ".join(Settings.model_fields)
+                raise CannotStart(f"environment variable {name}: no such section (known: {known})")
+
+
+def _refuse_secrets(path: Path, data: dict[str, Any]) -> None:
+    for section, key in SECRETS:
+        if key in data.get(section, {}):
+            variable = f"{PREFIX}{section.upper()}__{key.upper()}"
+            raise CannotStart(
+                f"{path}: [{section}] {key} is a secret and does not belong into this file; "
+                f"give it as {variable}"
+            )
+
+
+def _in_words(error: ValidationError) -> str:
+    return "; ".join(
+        f"{_place(item['loc'])}: {_cause(item['type'], item['msg'])}"
+        for item in error.errors(include_input=False, include_url=False)
+    )
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    section, *keys = (str(part) for part in location)
+    return f"[{section}] {'.'.join(keys)}".rstrip()
+
+
+def _cause(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return "no such setting; is it misspelt?"
+    return message.removeprefix("Value error, ")

@@ -1,0 +1,60 @@
+"""The parts of the desk, as handed to pages and rules."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from trading.candles import CandleBuilder
+from trading.clock import Clock
+from trading.hours import TradingHours
+from trading.market_data import MarketDataService
+from trading.ports import Catalogue, Journal, MarketFeed, Vitals
+from trading.subscriptions import SubscriptionBook
+
+Stage = Literal["starting", "ready", "failed", "stopping"]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What is real and what is made up; the words are those of the mode frame."""
+
+    exchange: Literal["simulated", "replay", "upstox"]
+    execution: Literal["broker", "paper"]
+
+    @property
+    def is_mock(self) -> bool:
+        return self.exchange != "upstox"
+
+    @property
+    def word(self) -> str:
+        if self.exchange == "simulated":
+            return "SIMULATED"
+        if self.exchange == "replay":
+            return "SIMULATED REPLAY"
+        return "PAPER" if self.execution == "paper" else "LIVE"
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far the start has come; owned by main, read by /health and the pages."""
+
+    stage: Stage = "starting"
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    world: World
+    clock: Clock
+    market_data: MarketDataService
+    subscriptions: SubscriptionBook
+    hours: TradingHours
+    candles: CandleBuilder
+    feed: MarketFeed
+    journal: Journal
+    catalogue: Catalogue
+    vitals: Vitals
+    started: datetime
+    versions: dict[str, str] = field(default_factory=dict)
+    progress: Progress = field(default_factory=Progress)
+    canaries: tuple[str, ...] = ()  # instruments held all the time, shown in the header
