@@ -19,12 +19,35 @@ PREFIX = "VIGIL_"
 SECRETS = {("upstox", "token"), ("server", "password")}
 
 
-def is_loopback(self) -> bool:
-        return is_loopback(self.host)
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Run(Section):
+    exchange: Literal["simulated", "upstox"] = "simulated"
+    execution: Literal["broker", "paper"] = "broker"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+class Server(Section):
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=1, le=65535)
+    open_browser: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+    password: SecretStr = SecretStr("")
 
     @model_validator(mode="after")
     def _guarded(self) -> "Server":
-        if not self.is_loopback and not self.password.get_secret_value():
+        if not is_loopback(self.host) and not self.password.get_secret_value():
             raise ValueError(
                 f"host {self.host} can be reached from outside this machine and needs a password: "
                 f"set {PREFIX}SERVER__PASSWORD, or use host = '127.0.0.1'"
@@ -107,34 +130,7 @@ def load_settings(path: Path) -> Settings:
         raise CannotStart(f"settings file {path} cannot be read: {error}") from None
 
 
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Run(Section):
-    exchange: Literal["simulated", "upstox"] = "simulated"
-    execution: Literal["broker", "paper"] = "broker"
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-
-
-class Server(Section):
-    host: str = "127.0.0.1"
-    port: int = Field(8080, ge=1, le=65535)
-    open_browser: bool = False
-    allowed_hosts: tuple[str, ...] = ()
-    password: SecretStr = SecretStr("")
-
-    @property
-    def _refuse_unknown_variables() -> None:
+def _refuse_unknown_variables() -> None:
     """A misspelt section in the environment is otherwise ignored without a word."""
     for name in os.environ:
         if name.startswith(PREFIX):
