@@ -1,0 +1,109 @@
+import random
+
+from tests.ticks import NIFTY, T0, tick
+from trading.candles import MINUTE, CandleBuilder
+from trading.model import Candle, Part, Tick
+
+
+def trade(ltp: float, offset: int, volume: int = -1) -> Tick:
+    parts = Part.PRICE | Part.CLOSE | (Part.VOLUME if volume >= 0 else Part(0))
+    return tick(NIFTY, ltp=ltp, ltt=T0 + offset, volume=volume, parts=parts)
+
+
+def builder() -> tuple[CandleBuilder, list[Candle]]:
+    candles = CandleBuilder()
+    finished: list[Candle] = []
+    candles.finished.subscribe(finished.extend)
+    return candles, finished
+
+
+def test_a_minute_is_finished_by_the_first_trade_of_the_next() -> None:
+    candles, finished = builder()
+    candles.add([trade(10, 0, 100), trade(12, 1_000, 150), trade(9, 30_000, 160)])
+    assert finished == []
+
+    candles.add([trade(11, 59_999, 170), trade(20, 60_000, 175)])
+
+    assert finished == [Candle(NIFTY, T0, 10, 12, 9, 11, 70, 4, True, True)]
+    assert candles.current(NIFTY) == Candle(NIFTY, T0 + MINUTE, 20, 20, 20, 20, 5, 1, True, True)
+
+
+def test_candles_equal_a_plain_reckoning_over_random_trades() -> None:
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    rng = random.Random(seed)
+    offsets = sorted(rng.sample(range(10 * MINUTE), 500))
+    trades = [trade(rng.randrange(1000, 2000) / 20, offset) for offset in offsets]
+    candles, finished = builder()
+    candles.add(trades)
+    candles.flush()
+
+    for candle in finished:
+        prices = [t.ltp for t in trades if candle.start <= t.ltt < candle.start + MINUTE]
+        ours = (candle.open, candle.high, candle.low, candle.close, candle.ticks)
+        assert ours == (prices[0], max(prices), min(prices), prices[-1], len(prices))
+    assert len(finished) == len({t.ltt // MINUTE for t in trades})
+
+
+def test_the_same_trade_told_twice_counts_once() -> None:
+    candles, _ = builder()
+    candles.add([trade(10, 0, 100), trade(10, 0, 100), trade(10, 0, 100)])
+
+    current = candles.current(NIFTY)
+    assert current is not None
+    assert current.ticks == 1
+
+
+def test_the_last_trade_before_we_came_draws_no_candle() -> None:
+    candles, finished = builder()
+    candles.add([tick(NIFTY, ltp=10, ltt=T0 - 5 * MINUTE, at=T0)])
+    candles.flush()
+    assert finished == []
+
+    candles.add([trade(11, 5_000)])
+    current = candles.current(NIFTY)
+    assert current is not None
+    assert current.open == 11
+
+
+def test_f27_a_late_trade_still_shapes_its_minute() -> None:
+    candles, finished = builder()
+    candles.add([trade(10, 1_000), trade(11, 40_000), trade(12, 61_000), trade(15, 20_000)])
+    candles.add([trade(8, 500)])
+    candles.flush()
+
+    last_word = {c.start: c for c in finished}[T0]
+    assert (last_word.open, last_word.high, last_word.low, last_word.close) == (8, 15, 8, 11)
+
+
+def test_a_minute_that_was_watched_only_in_part_says_so() -> None:
+    candles, finished = builder()
+    candles.broken(T0 + 10_000)
+    candles.add([trade(10, 20_000), trade(11, 70_000), trade(12, 130_000)])
+    candles.broken(T0 + 150_000)
+    candles.add([trade(12, 160_000), trade(13, 190_000)])
+
+    assert [(c.start - T0, c.complete) for c in finished] == [
+        (0, False),
+        (MINUTE, True),
+        (2 * MINUTE, False),
+    ]
+
+
+def test_flush_before_a_time_keeps_the_minute_under_way() -> None:
+    candles, finished = builder()
+    candles.add([trade(10, 0)])
+    candles.flush(before=T0 + MINUTE - 1)
+    assert finished == []
+
+    candles.flush(before=T0 + MINUTE)
+    candles.flush(before=T0 + MINUTE)
+    assert [c.start for c in finished] == [T0]
+
+
+def test_volume_is_not_counted_across_a_day_roll_or_when_unknown() -> None:
+    candles, finished = builder()
+    candles.add([trade(10, 0, 5_000), trade(10, 10_000, 100), trade(11, 20_000)])
+    candles.flush()
+
+    assert finished[0].volume == 0
