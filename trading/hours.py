@@ -1,6 +1,6 @@
 """When each segment trades: special sessions before holidays before weekdays, all from tables."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -185,19 +185,3 @@ def _session(day: date, phase: Phase, start: time, end: time, name: str = "") ->
     begins = datetime.combine(day, start, IST)
     ends = datetime.combine(day if end > start else day + timedelta(days=1), end, IST)
     return Session(phase, begins.astimezone(UTC), ends.astimezone(UTC), name)
-
-
-def declared_differently(
-    hours: TradingHours, declared: Sequence[SpecialSession], segments: Iterable[str], day: date
-) -> bool:
-    """Return whether the broker's timings for a date say something other than our rules."""
-    for segment in segments:
-        theirs = sorted((s.start, s.end) for s in declared if s.segment == segment)
-        ours = sorted(
-            (s.start.astimezone(IST).time(), s.end.astimezone(IST).time())
-            for s in hours.sessions(segment, day)
-            if s.phase is Phase.OPEN
-        )
-        if theirs != ours:
-            return True
-    return False

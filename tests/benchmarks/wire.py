@@ -18,7 +18,7 @@ FRAMES = 40  # different ones, so that no cache of the decoder or the interprete
 NOW = 1_764_129_602_000
 
 
-def run() -> list[Figure]:
+def run(*, short: bool = False) -> list[Figure]:
     return [*_mode("full", goal=200_000), *_mode("ltpc", goal=600_000)]
 
 

@@ -1,0 +1,92 @@
+"""Registers the pages, the endpoints and the guards of one desk with NiceGUI."""
+
+import asyncio
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from types import ModuleType
+from typing import Final, Protocol, cast
+
+from nicegui import app, background_tasks, ui
+
+import dashboard.pages
+from dashboard import endpoints, frame, guard
+from dashboard.frame import Entry, Tab
+from dashboard.guard import Security
+from dashboard.live import Pulse, emit
+from dashboard.sheet import Sheet
+from dashboard.watchlist import Watchlist
+from trading.desk import Desk
+
+RECONNECT: Final = 10.0  # seconds that a page which lost its socket is kept for
+
+
+class Page(Protocol):
+    """What a file in dashboard/pages/ defines; ORDER is its place on the rail."""
+
+    PATH: str
+    TITLE: str
+    ICON: str
+    ORDER: int
+    build: Callable[[Desk, Tab], None]
+
+
+def pages() -> list[Page]:
+    """Return the pages found in the folder, in the order of the rail."""
+    names = [info.name for info in pkgutil.iter_modules(dashboard.pages.__path__)]
+    found = [importlib.import_module(f"dashboard.pages.{name}") for name in names]
+    return sorted((_page(module) for module in found), key=lambda page: page.ORDER)
+
+
+def _page(module: ModuleType) -> Page:
+    return cast(Page, module)
+
+
+def register(desk: Desk, security: Security) -> None:
+    """Make the desk's pages known; call it once, before `ui.run`."""
+    sheet = Sheet(desk.market_data, desk.world)
+    pulse = Pulse(desk, sheet, emit)
+    watchlist = Watchlist(desk.journal, desk.canaries)
+    found = pages()
+    guard.install(app, security)
+    endpoints.install(app, desk, tabs=lambda: pulse.tabs)
+    _register_pages(desk, pulse, watchlist, found)
+    _run(pulse)
+
+
+def _register_pages(desk: Desk, pulse: Pulse, watchlist: Watchlist, found: Sequence[Page]) -> None:
+    entries = [Entry(page.PATH, page.TITLE, page.ICON) for page in found]
+
+    def root() -> None:
+        ui.add_css(frame.STYLE)
+        tab = Tab(pulse.open_tab(), watchlist)
+        rail = frame.draw(desk, tab.live, entries)
+
+        def show(page: Page) -> None:
+            ui.page_title(f"{page.TITLE} · Vigil · {desk.world.word}")
+            rail.mark(page.PATH)
+            page.build(desk, tab)
+
+        with ui.element("main").classes("v-main"):
+            ui.sub_pages({page.PATH: partial(show, page) for page in found})
+
+    for page in found:  # each path of its own, so that an unknown one is a 404
+        ui.page(page.PATH, reconnect_timeout=RECONNECT, title="Vigil", dark=True)(root)
+
+
+def _run(pulse: Pulse) -> None:
+    tasks: list[asyncio.Task[None]] = []
+
+    def start() -> None:
+        tasks.append(background_tasks.create(pulse.run(), name="refresh of the pages"))
+
+    async def stop() -> None:
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    app.on_startup(start)
+    app.on_shutdown(stop)

@@ -1,0 +1,48 @@
+// The keys of the desk: numbers open pages, / searches, arrows choose a row, ? shows this list.
+function typing(target) {
+  return target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName);
+}
+
+export default {
+  template: '<div style="display:none"></div>',
+  mounted() {
+    this.onKey = (event) => this.press(event);
+    document.addEventListener("keydown", this.onKey);
+    document.addEventListener("click", this.onClick);
+  },
+  unmounted() {
+    document.removeEventListener("keydown", this.onKey);
+    document.removeEventListener("click", this.onClick);
+  },
+  methods: {
+    press(event) {
+      if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
+      const link = /^[1-9]$/.test(event.key) && document.querySelectorAll(".v-rail a")[Number(event.key) - 1];
+      const search = event.key === "/" && document.querySelector(".v-search input");
+      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      if (link) link.click();
+      else if (search) search.focus();
+      else if (event.key === "?") this.$emit("help");
+      else if (!step || !this.choose(step)) return;
+      event.preventDefault();
+    },
+    choose(step) {
+      const rows = [...document.querySelectorAll(".v-row[tabindex]")];
+      if (!rows.length) return false;
+      const now = rows.findIndex((row) => row.getAttribute("aria-selected") === "true");
+      const row = rows[Math.min(rows.length - 1, Math.max(0, now + step))];
+      row.click();
+      row.focus({ preventScroll: true });
+      row.scrollIntoView({ block: "nearest" });
+      return true;
+    },
+    // on a phone the chart lies under the list
+    onClick(event) {
+      if (event.target.closest?.(".v-row[tabindex]") && event.isTrusted && window.innerWidth <= 640)
+        document.querySelector(".v-detail")?.scrollIntoView({ block: "start" });
+    },
+    remember(theme) {
+      document.cookie = "vigil_theme=" + (theme === "light" ? "light" : "dark") + "; path=/; max-age=31536000; samesite=strict";
+    },
+  },
+};

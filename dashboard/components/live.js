@@ -1,0 +1,218 @@
+// Writes patches into the page, and ages every price by the browser's own clock.
+const GLYPHS = { live: "●", quiet: "◔", late: "◐", stale: "✖", closed: "■", unknown: "—" };
+const SOURCES = { S: "simulated exchange", W: "broker's websocket", R: "polled", P: "replay" };
+const ORPHAN_LIFE = 5000; // ms that a change waits for an element that is not drawn yet
+
+function age(ms) {
+  const s = Math.max(0, ms / 1000);
+  if (s < 9.95) return s.toFixed(1) + "s";
+  const whole = Math.round(s);
+  if (whole < 60) return whole + "s";
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return minutes + "m " + String(whole % 60).padStart(2, "0") + "s";
+  return Math.floor(minutes / 60) + "h " + String(minutes % 60).padStart(2, "0") + "m";
+}
+
+function clock(epochMs) {
+  return new Date(epochMs + 19800000).toISOString().slice(11, 19); // IST is UTC+5:30, always
+}
+
+function span(ms) {
+  const s = Math.max(0, Math.floor(ms / 1000));
+  const days = Math.floor(s / 86400);
+  const pad = (n) => String(n).padStart(2, "0");
+  const time = Math.floor((s % 86400) / 3600) + ":" + pad(Math.floor((s % 3600) / 60)) + ":" + pad(s % 60);
+  return days ? days + "d " + time : time;
+}
+
+function write(element, text) {
+  const node = element.firstChild; // keep Vue's own text node, so that a re-rendering finds it
+  if (node && node.nodeType === Node.TEXT_NODE) {
+    if (node.nodeValue !== text) node.nodeValue = text;
+  } else element.textContent = text;
+}
+
+export default {
+  template: '<div style="display:none"></div>',
+  props: { liveWithin: Number, staleAfter: Number, contact: Number, words: Object, noContact: String },
+  mounted() {
+    this.calm = window.matchMedia("(prefers-reduced-motion: reduce)");
+    this.quotes = new Map();
+    this.ages = new Map();
+    this.orphans = new Map();
+    this.open = {};
+    this.marked = document.getElementsByClassName("vq"); // live collection
+    this.reset();
+    this.born = performance.now();
+    this.onPatch = (patch) => this.patch(patch);
+    this.onConnect = () => this.ready();
+    this.onVisible = () => document.hidden || this.draw();
+    this.onPoint = (event) => this.explain(event.target);
+    document.addEventListener("visibilitychange", this.onVisible);
+    document.addEventListener("pointerover", this.onPoint);
+    this.timer = setInterval(() => this.draw(), 250);
+    Promise.resolve().then(() => this.attach()); // the socket is made right after we are mounted
+  },
+  unmounted() {
+    clearInterval(this.timer);
+    document.removeEventListener("visibilitychange", this.onVisible);
+    document.removeEventListener("pointerover", this.onPoint);
+    window.socket?.off("vigil", this.onPatch);
+    window.socket?.off("connect", this.onConnect);
+  },
+  methods: {
+    attach() {
+      if (!window.socket) return setTimeout(() => this.attach(), 5);
+      window.socket.on("vigil", this.onPatch);
+      window.socket.on("connect", this.onConnect);
+      if (window.socket.connected) this.ready();
+    },
+    ready() {
+      this.next = null; // whatever comes first now is a whole picture
+      this.$emit("ready");
+    },
+    reset() {
+      this.low = this.lowBefore = Infinity;
+      this.lowSince = performance.now();
+      this.newest = null;
+    },
+    // The clock of the server, estimated from the patch that was on the way for the shortest time in the last
+    // one to two minutes; a patch that was held up shows its prices as old as they are.
+    observe(m) {
+      const now = performance.now();
+      if (this.newest !== null && m < this.newest - 1000) this.reset(); // another process answers
+      if (now - this.lowSince > 60000) {
+        this.lowBefore = this.low;
+        this.low = Infinity;
+        this.lowSince = now;
+      }
+      this.low = Math.min(this.low, now - m);
+      this.newest = m;
+    },
+    serverNow() {
+      return performance.now() - Math.min(this.low, this.lowBefore);
+    },
+    patch(patch) {
+      if (this.next !== null && patch.n !== this.next) return this.ready(); // one was lost
+      this.next = patch.n + 1;
+      this.observe(patch.m);
+      this.heard = patch.h;
+      this.tick(patch.w, patch.m);
+      for (const q of patch.q || []) this.quotes.set(q[0], { at: q[1], source: q[2], segment: q[3], ltt: q[4] });
+      for (const a of patch.a || []) this.ages.set(a[0], a[1]);
+      for (const c of patch.c || []) this.put(c);
+      for (const b of patch.b || []) getElement(b[0])?.bar?.(b.slice(1));
+      const header = patch.s || {};
+      if (header.open) this.open = header.open;
+      if (header.light) this.light = header.light;
+      if (header.session) this.session = header.session;
+      if (patch.n % 4 === 0 || patch.n === 1) this.$emit("ack", patch.n);
+      if (!document.hidden) this.draw();
+    },
+    put(c) {
+      const element = document.getElementById("c" + c[0]);
+      if (!element) return this.orphans.set(c[0], [c, performance.now()]);
+      this.orphans.delete(c[0]);
+      const changed = element.textContent !== c[1];
+      write(element, c[1]);
+      const tone = c[2] || 0;
+      if (element.dataset.tone !== String(tone)) element.dataset.tone = tone;
+      if (c[3]) element.title = c[3];
+      else if (element.hasAttribute("title")) element.removeAttribute("title");
+      if (changed && tone && element.classList.contains("flash")) this.flash(element, tone);
+    },
+    flash(element, tone) {
+      if (document.hidden || this.calm.matches) return;
+      const colour = getComputedStyle(document.body).getPropertyValue(tone === 1 ? "--flash-up" : "--flash-down");
+      element.animate([{ backgroundColor: colour }, { backgroundColor: "transparent" }], 300);
+    },
+    tick(wall, m) {
+      if (this.wall === undefined || m - this.wallAt >= 2000) {
+        if (this.wall !== undefined) {
+          const rate = (wall - this.wall) / (m - this.wallAt);
+          this.rate = Math.abs(rate - Math.round(rate)) < 0.05 * Math.max(1, rate) ? Math.max(1, Math.round(rate)) : rate;
+        }
+        this.wall = wall;
+        this.wallAt = m;
+      }
+      this.lastWall = wall;
+      this.lastWallAt = m;
+    },
+    judge(quote, now) {
+      if (!quote || quote.at === null) return "unknown";
+      if (!this.open[quote.segment]) return "closed";
+      const heard = this.heard === null ? Infinity : now - this.heard;
+      if (heard > this.staleAfter) return "stale";
+      if (heard > this.liveWithin) return "late";
+      return now - quote.at <= this.liveWithin ? "live" : "quiet";
+    },
+    draw() {
+      if (document.hidden) return;
+      const now = this.newest === null ? null : this.serverNow();
+      for (const [id, [c, since]] of this.orphans) {
+        if (document.getElementById("c" + id)) this.put(c);
+        else if (performance.now() - since > ORPHAN_LIFE) this.orphans.delete(id);
+      }
+      if (now !== null) {
+        const states = new Map();
+        for (const element of this.marked) {
+          const number = Number(element.dataset.q);
+          let state = states.get(number);
+          if (!state) states.set(number, (state = this.judge(this.quotes.get(number), now)));
+          if (element.dataset.trust !== state) element.dataset.trust = state;
+          if (element.classList.contains("badge")) write(element, this.badge(element, state, this.quotes.get(number), now));
+        }
+        for (const [id, at] of this.ages) {
+          const element = document.getElementById("c" + id);
+          if (!element) continue;
+          write(element, at === null ? "never" : age(now - at));
+        }
+      }
+      this.drawHeader(now);
+    },
+    badge(element, state, quote, now) {
+      if (!quote || state === "unknown") return GLYPHS.unknown;
+      if (state === "closed") return GLYPHS.closed + " " + (quote.ltt > 0 ? clock(quote.ltt) : quote.source);
+      const head = GLYPHS[state] + " " + quote.source;
+      if (state === "live" && !element.classList.contains("full")) return head;
+      return head + " " + age(state === "quiet" || state === "live" ? now - quote.at : Math.max(now - quote.at, now - this.heard));
+    },
+    drawHeader(now) {
+      const away = now === null ? performance.now() - this.born : now - this.newest;
+      let [level, text] = this.light || ["waiting", "CONNECTING"];
+      if (["live", "late", "stale"].includes(level) && now !== null) {
+        const heard = this.heard === null ? Infinity : now - this.heard;
+        level = heard > this.staleAfter ? "stale" : heard > this.liveWithin ? "late" : "live";
+        text = this.words[level] + (level === "live" ? "" : " " + age(heard));
+      }
+      if (away > this.contact) [level, text] = ["gone", this.noContact];
+      for (const element of document.getElementsByClassName("v-light")) {
+        if (element.dataset.level !== level) element.dataset.level = level;
+        write(element, text);
+        if (element.title !== text) element.title = text;
+      }
+      if (document.body.dataset.contact !== (level === "gone" ? "no" : "yes"))
+        document.body.dataset.contact = level === "gone" ? "no" : "yes";
+      if (now === null || this.lastWall === undefined) return;
+      const rate = this.rate || 1;
+      const wall = this.lastWall + (now - this.lastWallAt) * rate;
+      const [session, verb, until] = this.session || ["", "", null];
+      const speed = rate > 1.5 ? " ×" + Math.round(rate) : "";
+      for (const e of document.getElementsByClassName("v-clock")) write(e, clock(wall) + " IST" + speed);
+      for (const e of document.getElementsByClassName("v-session")) write(e, session);
+      for (const e of document.getElementsByClassName("v-count")) write(e, until ? verb + " " + span(until - wall) : "");
+    },
+    explain(target) {
+      const element = target.closest?.(".badge");
+      if (!element || this.newest === null) return;
+      const quote = this.quotes.get(Number(element.dataset.q));
+      const now = this.serverNow();
+      if (!quote || quote.at === null) element.title = "no price of this instrument has arrived yet";
+      else
+        element.title =
+          element.dataset.trust + ": price " + age(now - quote.at) + " old, from the " + (SOURCES[quote.source] || "feed") +
+          (quote.ltt > 0 ? ", traded " + clock(quote.ltt) + " IST" : "") +
+          (this.heard === null ? "" : "; newest price of any instrument " + age(now - this.heard) + " ago");
+    },
+  },
+};

@@ -1,0 +1,159 @@
+"""What is around every page: the mode frame, the header, the rail, the banner and the keys."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from nicegui import ui
+from nicegui.element import Element
+
+from dashboard import light as lights
+from dashboard.live import Live
+from dashboard.watchlist import Watchlist
+from trading.desk import Desk, World
+from trading.model import Instrument
+
+STYLE: Final = Path(__file__).parent / "components" / "vigil.css"
+THEME_COOKIE: Final = "vigil_theme"
+HEADER_INDICES: Final = 2
+KEYS: Final = (
+    ("1 2 …", "open a page"),
+    ("/", "search an instrument"),
+    ("↑ ↓", "choose a row of the watchlist"),
+    ("Esc", "close"),
+    ("?", "this list"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """What a page is built with, besides the desk."""
+
+    live: Live
+    watchlist: Watchlist
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One page on the rail."""
+
+    path: str
+    title: str
+    icon: str
+
+
+class Keys(Element, component="components/keys.js"):
+    """Listens to the keyboard in the browser."""
+
+
+class Rail:
+    """The links to the pages; the current one carries a bar and `aria-current`."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._links: dict[str, Element] = {}
+        with ui.element("nav").classes("v-rail").props('aria-label="pages"'):
+            for number, entry in enumerate(entries, start=1):
+                with ui.element("a").props(f'href="{entry.path}"') as link:
+                    link.tooltip(f"{entry.title} ({number})")
+                    ui.icon(entry.icon).props('aria-hidden="true"')
+                    ui.label(entry.title)
+                self._links[entry.path] = link
+
+    def mark(self, path: str) -> None:
+        for other, link in self._links.items():
+            if other == path:
+                link.props('aria-current="page"')
+            else:
+                link.props(remove="aria-current")
+
+
+def mode_class(world: World) -> str:
+    """Return the class of the 4 px frame: violet, striped violet, blue or red."""
+    if world.exchange == "simulated":
+        return "simulated"
+    if world.exchange == "replay":
+        return "replay"
+    return "paper" if world.execution == "paper" else "live"
+
+
+def draw(desk: Desk, live: Live, entries: Sequence[Entry]) -> Rail:
+    """Draw the frame; the page goes into the `main` element that the caller opens next."""
+    mode = mode_class(desk.world)
+    ui.element("div").classes(f"v-frame {mode}")
+    theme = _theme()
+    keys = Keys()
+    help_sheet = _help_sheet()
+    keys.on("help", help_sheet.open)
+    with ui.element("header").classes("v-header"):
+        ui.label(desk.world.word).classes(f"v-mode {mode}").mark("mode")
+        _light(desk)
+        for key in desk.canaries[:HEADER_INDICES]:
+            _index(desk, live, key)
+        ui.element("div").classes("v-space")
+        with ui.element("div").classes("v-times"):
+            _times(desk)
+        with ui.element("div").classes("v-tools"):
+            _tool("keyboard", "Keys (?)", "keys").on("click", help_sheet.open)
+            button = _tool("contrast", "Dark or light", "theme")
+            button.on("click", lambda: _toggle(theme, keys))
+    rail = Rail(entries)
+    ui.element("div").classes("v-banner").props('role="status"').mark("banner")
+    return rail
+
+
+def _light(desk: Desk) -> None:
+    light = lights.desk_light(desk)
+    element = ui.label(light.text).classes("v-light").mark("light")
+    element.props(f'role="status" data-level="{light.level}"')
+
+
+def _index(desk: Desk, live: Live, key: str) -> None:
+    instrument = desk.catalogue.get(key)
+    with ui.element("div").classes("v-index") as index:
+        ui.label(short_name(instrument, key)).classes("v-index-name")
+        live.cell(key, "ltp", "price flash")
+        live.cell(key, "change", "toned")
+        live.badge(key, full=True)
+    live.watch(key, index)
+
+
+def short_name(instrument: Instrument | None, key: str) -> str:
+    """Return the words of the header: `NIFTY` for Nifty 50, `BANKNIFTY` for Nifty Bank."""
+    if instrument is None:
+        return key.partition("|")[2]
+    return instrument.symbol
+
+
+def _times(desk: Desk) -> None:
+    state = desk.hours.state(lights.header_segment(desk), desk.clock.now())
+    ui.label("").classes("v-clock").mark("clock")
+    with ui.element("div").classes("v-session-line"):
+        ui.label(lights.countdown(state).session).classes("v-session").mark("session")
+        ui.label("").classes("v-count")
+
+
+def _tool(icon: str, words: str, marker: str) -> Element:
+    button = ui.button(icon=icon, color=None).props(f'flat dense aria-label="{words}"').mark(marker)
+    return button.tooltip(words)
+
+
+def _help_sheet() -> ui.dialog:
+    with ui.dialog() as dialog, ui.card().classes("v-sheet"):
+        ui.label("Keys").classes("v-title")
+        for key, words in KEYS:
+            with ui.element("div").classes("v-key"):
+                ui.label(key).classes("v-cap")
+                ui.label(words)
+        ui.button("Close", on_click=dialog.close, color=None).props("flat")
+    return dialog
+
+
+def _theme() -> ui.dark_mode:
+    request = ui.context.client.request
+    return ui.dark_mode(request.cookies.get(THEME_COOKIE) != "light")
+
+
+def _toggle(theme: ui.dark_mode, keys: Keys) -> None:
+    theme.toggle()
+    keys.run_method("remember", "dark" if theme.value else "light")

@@ -1,0 +1,116 @@
+"""The light in the header: may the prices on this page be acted on, and if not, why."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from dashboard import format as fmt
+from trading.desk import Desk, Stage
+from trading.hours import MarketState, Phase
+from trading.model import segment_of
+from trading.ports import FeedState
+from trading.trust import LIVE_WITHIN, STALE_AFTER
+
+
+class Level(StrEnum):
+    LIVE = "live"
+    LATE = "late"
+    STALE = "stale"
+    CLOSED = "closed"
+    WAITING = "waiting"  # starting, or nothing was heard yet
+    BROKEN = "broken"  # whatever the age of the prices, something else is wrong
+
+
+# The browser passes through the first three by itself as prices age, with these words.
+WORDS: Final = {
+    Level.LIVE: "FEED LIVE",
+    Level.LATE: "PRICES LATE",
+    Level.STALE: "DO NOT TRADE: market feed silent",
+}
+NO_CONTACT: Final = "NO CONTACT WITH THE APP"
+DEFAULT_SEGMENT: Final = "NSE_EQ"
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    level: Level
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Countdown:
+    """What the header counts down to; `until` in epoch ms of the exchange, None if not known."""
+
+    session: str
+    verb: str
+    until: int | None
+
+
+def light(
+    *,
+    stage: Stage,
+    reason: str,
+    market: MarketState,
+    feed: FeedState,
+    feed_reason: str,
+    heard_age: float | None,
+    now: datetime,
+) -> Light:
+    """Judge the desk as a whole; of several troubles the one that has to be healed first."""
+    if stage == "failed":
+        return Light(Level.BROKEN, f"DO NOT TRADE: start failed, {reason}")
+    if stage == "stopping":
+        return Light(Level.BROKEN, "DO NOT TRADE: the desk is stopping")
+    if feed is FeedState.REFUSED:
+        return Light(Level.BROKEN, f"DO NOT TRADE: feed refused, {feed_reason}")
+    if market.phase is not Phase.OPEN:
+        return Light(Level.CLOSED, _closed(market, now))
+    if heard_age is None:
+        waiting = "STARTING" if stage == "starting" else "DO NOT TRADE: no price yet"
+        return Light(Level.WAITING, waiting)
+    if heard_age > STALE_AFTER:
+        return Light(Level.STALE, WORDS[Level.STALE])
+    level = Level.LATE if heard_age > LIVE_WITHIN else Level.LIVE
+    return Light(level, WORDS[level])
+
+
+def _closed(market: MarketState, now: datetime) -> str:
+    if market.phase is Phase.UNKNOWN:
+        return "MARKET HOURS NOT KNOWN"
+    word = "PRE-OPEN" if market.phase is Phase.PRE_OPEN else "MARKET CLOSED"
+    if market.next_open is None:
+        return word
+    return f"{word}, opens {fmt.opening(market.next_open, now)}"
+
+
+def desk_light(desk: Desk) -> Light:
+    now = desk.clock.now()
+    stats = desk.feed.stats()
+    return light(
+        stage=desk.progress.stage,
+        reason=desk.progress.reason,
+        market=desk.hours.state(header_segment(desk), now),
+        feed=stats.state,
+        feed_reason=stats.reason,
+        heard_age=desk.market_data.heard_age(),
+        now=now,
+    )
+
+
+def header_segment(desk: Desk) -> str:
+    """Return the segment whose session the header shows: that of the first index."""
+    return segment_of(desk.canaries[0]) if desk.canaries else DEFAULT_SEGMENT
+
+
+def countdown(market: MarketState) -> Countdown:
+    name = f": {market.name}" if market.name else ""
+    if market.phase is Phase.OPEN:
+        return Countdown(f"Open{name}", "closes in", _ms(market.until))
+    if market.phase is Phase.UNKNOWN:
+        return Countdown("Hours not known", "", None)
+    return Countdown(f"{market.phase.value.capitalize()}{name}", "opens in", _ms(market.next_open))
+
+
+def _ms(at: datetime | None) -> int | None:
+    return None if at is None else int(at.timestamp() * 1000)

@@ -1,0 +1,417 @@
+"""The way of a number to the screen: one patch a tab a refresh, and only what changed is in it.
+
+The browser ages what it was given by its own monotonic clock (components/live.js), so that numbers
+turn late and stale when this process is frozen or gone. Every moment in a patch is therefore
+sent as this machine's monotonic milliseconds, never as an age that would stop on the way.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from nicegui import core
+from nicegui.element import Element
+from nicegui.events import GenericEventArguments
+
+from dashboard import light as lights
+from dashboard.sheet import BLANK, Sheet, Shown, Tone
+from trading import trust
+from trading.desk import Desk
+from trading.model import Candle, segment_of
+
+log = logging.getLogger(__name__)
+
+REFRESH: Final = 0.25  # seconds
+UNACKNOWLEDGED: Final = 8  # patches on the way before a slow or sleeping tab gets no more
+CONTACT: Final = 3.0  # seconds without a patch until the browser says so
+SLOW_BEATS: Final = 2  # groups and bars are looked at every so many refreshes
+PRUNE_BEATS: Final = 40  # and what no element shows any more is forgotten
+MESSAGE: Final = "vigil"  # the name of a patch on the page's own socket
+
+
+Patch = dict[str, Any]
+Emit = Callable[[str, Patch], Awaitable[None]]  # to all sockets of one client, by its id
+
+
+async def emit(client_id: str, patch: Patch) -> None:
+    """Send a patch past NiceGUI's outbox, which would keep the last two hundred of them."""
+    await core.sio.emit(MESSAGE, patch, room=client_id)
+
+
+class Since(NamedTuple):
+    """An age: the browser counts on from this monotonic moment; None means never."""
+
+    moment: float | None
+
+
+Facts = Mapping[str, str | Shown | Since]
+
+
+class _Leaf(Element):
+    """A piece of text that belongs to one tab and leaves it when its element is deleted."""
+
+    def __init__(self, tab: "Live", classes: str, shown: Shown = BLANK) -> None:
+        super().__init__("span")
+        self.tab = tab
+        self.shown = shown
+        self._text = shown.text
+        self.classes(classes)
+        if shown.tone:
+            self._props["data-tone"] = int(shown.tone)
+        if shown.title:
+            self._props["title"] = shown.title
+
+    @property
+    def text(self) -> str:
+        return self.shown.text
+
+    def show(self, shown: Shown) -> None:
+        """Change what the next patch says; the page is not rebuilt for it."""
+        if shown != self.shown:
+            self.shown = shown
+            self._text = shown.text  # what a reload or a re-rendering would show
+            self.tab.changed_cells.add(self.id)
+
+    def _handle_delete(self) -> None:
+        self.tab.forget(self)
+        super()._handle_delete()
+
+
+class Cell(_Leaf):
+    """One written value of one instrument, or one fact of a group."""
+
+
+class Age(_Leaf):
+    """An age that the browser draws."""
+
+    since: float | None = None
+
+    def start(self, since: float | None) -> None:
+        before, self.since = self.since, since
+        known = before is not None and since is not None
+        if known and abs(since - before) < 0.05:  # type: ignore[operator]
+            self.since = before  # a moment that was computed from an age jitters a little
+        elif before != since:
+            self.tab.changed_ages.add(self.id)
+
+
+class Badge(_Leaf):
+    """Whether the price beside it may be believed; drawn by the browser only."""
+
+
+@dataclass(slots=True)
+class _Quote:
+    """One instrument on one tab: its number in the patches, and the cells that show it."""
+
+    number: int
+    version: int = -1
+    cells: dict[int, tuple[Cell, str]] = field(default_factory=dict)
+    watchers: set[int] = field(default_factory=set)  # elements whose style follows its trust
+    price_received: float | None = None
+    source: str = ""
+    ltt: int = 0
+
+
+@dataclass(slots=True)
+class Group:
+    """Facts that are read together, such as all figures of one feed."""
+
+    tab: "Live"
+    read: Callable[[], Facts]
+    leaves: dict[int, tuple[_Leaf, str]] = field(default_factory=dict)
+
+    def cell(self, name: str, classes: str = "") -> _Leaf:
+        value = self.read()[name]
+        leaf: _Leaf
+        if isinstance(value, Since):
+            leaf = Age(self.tab, f"va {classes}")
+            leaf.start(value.moment)
+        else:
+            leaf = Cell(self.tab, classes, _shown(value))
+        self.leaves[leaf.id] = (leaf, name)
+        return leaf
+
+    def collect(self) -> None:
+        if not self.leaves:
+            return
+        facts = self.read()
+        for leaf, name in self.leaves.values():
+            value = facts[name]
+            if isinstance(leaf, Age):
+                assert isinstance(value, Since)
+                leaf.start(value.moment)
+            else:
+                assert not isinstance(value, Since)
+                leaf.show(_shown(value))
+
+
+class Live(Element, component="components/live.js"):
+    """All live numbers of one tab. What is shown is held here; only differences travel."""
+
+    def __init__(self, desk: Desk, sheet: Sheet) -> None:
+        super().__init__()
+        self.desk = desk
+        self.changed_cells: set[int] = set()
+        self.changed_ages: set[int] = set()
+        self.sent = 0  # patches
+        self._sheet = sheet
+        self._quotes: dict[str, _Quote] = {}
+        self._changed_quotes: set[str] = set()
+        self._groups: list[Group] = []
+        self._bars: dict[int, tuple[Callable[[], Candle | None], Candle | None]] = {}
+        self._changed_bars: set[int] = set()
+        self._header: dict[str, Any] = {}
+        self._header_sent: dict[str, Any] = {}
+        self._numbers = 0
+        self._beat = 0
+        self._acknowledged = 0
+        self._ready = False
+        self._undo: list[Callable[[], None]] = []
+        self._props["live-within"] = int(trust.LIVE_WITHIN * 1000)
+        self._props["stale-after"] = int(trust.STALE_AFTER * 1000)
+        self._props["contact"] = int(CONTACT * 1000)
+        self._props["words"] = {str(level): word for level, word in lights.WORDS.items()}
+        self._props["no-contact"] = lights.NO_CONTACT
+        self.on("ready", self._on_ready)
+        self.on("ack", self._on_ack)
+
+    # what a page puts on the screen
+
+    def cell(self, instrument_key: str, name: str, classes: str = "") -> Cell:
+        """Show one field (a name of `sheet.FIELDS`) of an instrument here."""
+        quote = self._quote(instrument_key)
+        cell = Cell(self, f"n {classes}", self._sheet.row(instrument_key).cell(name))
+        quote.cells[cell.id] = (cell, name)
+        return cell
+
+    def badge(self, instrument_key: str, *, full: bool = False) -> Badge:
+        """Show how far the price may be believed; `full` always with its age."""
+        badge = Badge(self, "badge full" if full else "badge", Shown(""))
+        self.watch(instrument_key, badge)
+        return badge
+
+    def watch(self, instrument_key: str, element: Element) -> None:
+        """Let the browser set `data-trust` on the element, for its style."""
+        quote = self._quote(instrument_key)
+        quote.watchers.add(element.id)
+        element.classes("vq")
+        element._props["data-q"] = quote.number
+
+    def group(self, read: Callable[[], Facts]) -> Group:
+        group = Group(self, read)
+        self._groups.append(group)
+        return group
+
+    def bar(self, element: Element, read: Callable[[], Candle | None]) -> None:
+        """Send the candle under way to the chart `element`, at most twice a second."""
+        self._bars[element.id] = (read, None)
+
+    def on_leave(self, undo: Callable[[], None]) -> None:
+        """Call this when the tab is gone."""
+        self._undo.append(undo)
+
+    def instruments(self) -> set[str]:
+        return set(self._quotes)
+
+    def forget(self, leaf: _Leaf) -> None:
+        for quote in self._quotes.values():
+            quote.cells.pop(leaf.id, None)
+        for group in self._groups:
+            group.leaves.pop(leaf.id, None)
+        self.changed_cells.discard(leaf.id)
+        self.changed_ages.discard(leaf.id)
+
+    # what travels
+
+    def collect(self) -> None:
+        """Compare what is shown with what is known, and note the differences."""
+        for key, quote in self._quotes.items():
+            row = self._sheet.row(key)
+            if row.version == quote.version or row.tick is None:
+                continue
+            quote.version = row.version
+            for cell, name in quote.cells.values():
+                cell.show(row.cell(name))
+            quote.price_received, quote.source = row.tick.price_received, row.source
+            quote.ltt = row.tick.ltt
+            self._changed_quotes.add(key)
+        self._beat += 1
+        if self._beat % SLOW_BEATS == 0:
+            for group in self._groups:
+                group.collect()
+            self._collect_bars()
+        if self._beat % PRUNE_BEATS == 0:
+            self._prune()
+
+    async def send(self, header: dict[str, Any], emit: Emit) -> None:
+        """Send one patch, unless the tab is away, asleep or behind: then it is kept for later."""
+        self._header = header
+        if not self._ready or self.sent - self._acknowledged >= UNACKNOWLEDGED:
+            return
+        if self.is_deleted or not self.client.has_socket_connection:
+            return
+        self.sent += 1
+        await emit(self.client.id, self._patch())
+
+    def _patch(self) -> Patch:
+        elements = self.client.elements
+        patch: Patch = {"n": self.sent, "m": _ms(self.desk.clock.monotonic())}
+        patch["w"] = int(self.desk.clock.now().timestamp() * 1000)
+        heard = self.desk.market_data.heard_age()
+        patch["h"] = None if heard is None else patch["m"] - round(heard * 1000)
+        cells = [
+            _cell_entry(e) for i in self.changed_cells if isinstance(e := elements.get(i), _Leaf)
+        ]
+        ages = [
+            (i, _ms_or_none(e.since))
+            for i in self.changed_ages
+            if isinstance(e := elements.get(i), Age)
+        ]
+        quotes = [_quote_entry(key, self._quotes[key]) for key in self._changed_quotes]
+        bars = [_bar_entry(i, candle) for i in self._changed_bars if (candle := self._bars[i][1])]
+        header = {k: v for k, v in self._header.items() if self._header_sent.get(k) != v}
+        parts = {"c": cells, "a": ages, "q": quotes, "b": bars, "s": header}
+        patch |= {name: part for name, part in parts.items() if part}
+        self._header_sent = self._header
+        for changed in (
+            self.changed_cells,
+            self.changed_ages,
+            self._changed_quotes,
+            self._changed_bars,
+        ):
+            changed.clear()
+        return patch
+
+    def _collect_bars(self) -> None:
+        for element_id, (read, before) in self._bars.items():
+            candle = read()
+            if candle is not None and candle != before:
+                self._bars[element_id] = (read, candle)
+                self._changed_bars.add(element_id)
+
+    def _prune(self) -> None:
+        shown = self.client.elements
+        for key, quote in list(self._quotes.items()):
+            quote.watchers = {i for i in quote.watchers if i in shown}
+            if not quote.cells and not quote.watchers:
+                del self._quotes[key]
+                self._changed_quotes.discard(key)
+        self._groups = [group for group in self._groups if group.leaves]
+        for element_id in self._bars.keys() - shown.keys():
+            del self._bars[element_id]
+            self._changed_bars.discard(element_id)
+
+    def _on_ready(self) -> None:
+        """Start afresh: the browser has just opened the page, reconnected, or missed a patch."""
+        self._ready = True
+        self._acknowledged = self.sent
+        self._header_sent = {}
+        self._changed_quotes |= {k for k, q in self._quotes.items() if q.version >= 0}
+        for leaf in self.client.elements.values():
+            if isinstance(leaf, Age | Cell) and leaf.tab is self:
+                changed = self.changed_ages if isinstance(leaf, Age) else self.changed_cells
+                changed.add(leaf.id)
+        self._changed_bars |= {i for i, (_, candle) in self._bars.items() if candle}
+
+    def _on_ack(self, event: GenericEventArguments) -> None:
+        if isinstance(event.args, int):  # it comes from a browser: anything may be in it
+            self._acknowledged = max(self._acknowledged, min(event.args, self.sent))
+
+    def _quote(self, instrument_key: str) -> _Quote:
+        quote = self._quotes.get(instrument_key)
+        if quote is None:
+            self._numbers += 1
+            quote = self._quotes[instrument_key] = _Quote(self._numbers)
+        return quote
+
+    def _handle_delete(self) -> None:
+        for undo in self._undo:
+            undo()
+        super()._handle_delete()
+
+
+class Pulse:
+    """Refreshes all open tabs, four times a second, from one look at the cache."""
+
+    def __init__(self, desk: Desk, sheet: Sheet, emit: Emit) -> None:
+        self._desk = desk
+        self._sheet = sheet
+        self._emit = emit
+        self._tabs: list[Live] = []
+
+    def open_tab(self) -> Live:
+        tab = Live(self._desk, self._sheet)
+        self._tabs.append(tab)
+        tab.on_leave(lambda: self._tabs.remove(tab))
+        return tab
+
+    @property
+    def tabs(self) -> int:
+        return len(self._tabs)
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            try:
+                await self.beat()
+            except Exception:
+                log.exception("a refresh of the pages failed")
+            due = max(due + REFRESH, loop.time())
+            await asyncio.sleep(due - loop.time())
+
+    async def beat(self) -> None:
+        """Refresh once. A tab that fails is logged and does not stop the others."""
+        if not self._tabs:
+            return
+        self._sheet.sample(key for tab in self._tabs for key in tab.instruments())
+        header = self._read_header()
+        for tab in list(self._tabs):
+            try:
+                tab.collect()
+                await tab.send(header, self._emit)
+            except Exception:
+                log.exception("refreshing a page failed")
+
+    def _read_header(self) -> dict[str, Any]:
+        desk = self._desk
+        now = desk.clock.now()
+        segments = {segment_of(key) for tab in self._tabs for key in tab.instruments()}
+        light = lights.desk_light(desk)
+        session = lights.countdown(desk.hours.state(lights.header_segment(desk), now))
+        return {
+            "light": (str(light.level), light.text),
+            "session": (session.session, session.verb, session.until),
+            "open": {segment: desk.hours.is_open(segment, now) for segment in segments},
+        }
+
+
+def _shown(value: str | Shown) -> Shown:
+    return value if isinstance(value, Shown) else Shown(value)
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _ms_or_none(seconds: float | None) -> int | None:
+    return None if seconds is None or seconds != seconds else _ms(seconds)
+
+
+def _cell_entry(leaf: _Leaf) -> tuple[int | str, ...]:
+    text, tone, title = leaf.shown
+    if title:
+        return (leaf.id, text, int(tone), title)
+    return (leaf.id, text, int(tone)) if tone is not Tone.NONE else (leaf.id, text)
+
+
+def _quote_entry(instrument_key: str, quote: _Quote) -> tuple[int | str | None, ...]:
+    received = _ms_or_none(quote.price_received)
+    return (quote.number, received, quote.source, segment_of(instrument_key), quote.ltt)
+
+
+def _bar_entry(element_id: int, candle: Candle) -> tuple[float, ...]:
+    prices = (candle.open, candle.high, candle.low, candle.close)
+    return (element_id, candle.start, *prices, candle.volume, int(candle.complete))

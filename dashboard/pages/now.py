@@ -1,0 +1,337 @@
+"""Now: the watchlist, and the chosen instrument with its candles, its book and its figures."""
+
+from collections.abc import Callable
+from typing import Final
+
+from nicegui import background_tasks, ui
+from nicegui.element import Element
+from nicegui.events import ValueChangeEventArguments
+
+from dashboard import format as fmt
+from dashboard.chart import CandleChart, window
+from dashboard.frame import Tab
+from dashboard.sheet import DEPTH
+from trading.desk import Desk
+from trading.model import Instrument, InstrumentType, Mode
+
+PATH = "/"
+TITLE = "Now"
+ICON = "visibility"
+ORDER = 1
+
+FOUND: Final = 12  # results of a search
+# name of the field, heading, classes
+COLUMNS: Final = (
+    ("ltp", "LTP", "price flash"),
+    ("change", "Change", "toned"),
+    ("bid", "Bid", "price"),
+    ("ask", "Ask", "price"),
+    ("volume", "Vol", ""),
+    ("oi", "OI", ""),
+    ("low", "Low", ""),
+    ("high", "High", ""),
+)
+OPTIONS: Final = (InstrumentType.CALL, InstrumentType.PUT)
+FIGURES: Final = (
+    ("Open", "open"),
+    ("High", "high"),
+    ("Low", "low"),
+    ("Close", "close"),
+    ("Volume", "volume"),
+    ("OI", "oi"),
+    ("Average", "average"),
+    ("Last qty", "last_quantity"),
+    ("Last trade", "last_time"),
+    ("Buy qty", "total_buy"),
+    ("Sell qty", "total_sell"),
+)
+GREEKS: Final = (
+    ("IV", "iv"),
+    ("Δ Delta", "delta"),
+    ("Γ Gamma", "gamma"),
+    ("Θ Theta", "theta"),
+    ("Vega", "vega"),
+    ("Rho", "rho"),
+)
+
+
+def build(desk: Desk, tab: Tab) -> None:
+    with ui.element("div").classes("v-now") as page:
+        with ui.element("section").classes("v-panel v-list").props('aria-label="watchlist"'):
+            _Search(desk, tab)
+            rows = _Rows(desk, tab)
+        detail = _Detail(desk, tab)
+    rows.on_choice(detail.show)
+    background_tasks.create(rows.fill(), name="watchlist", context=page)
+
+
+def marker(what: str, instrument_key: str) -> str:
+    """Return the name by which tests find a piece of the page; NiceGUI splits it at spaces."""
+    return f"{what}-{instrument_key.replace(' ', '_')}"
+
+
+class _Hold(Element):
+    """An invisible element whose instruments are wanted for as long as it is on the page."""
+
+    def __init__(self, desk: Desk, holder: str) -> None:
+        super().__init__("span")
+        self._desk = desk
+        self._holder = f"{holder}, tab {self.client.id[:4]}"
+        self._release: Callable[[], None] | None = None
+        self.style("display: none")
+
+    def want(self, keys: list[str], *, deep: bool = False) -> None:
+        before = self._release
+        book = self._desk.subscriptions
+        # the new ones before the old ones go, so that what stays is never unsubscribed
+        self._release = book.hold(self._holder, keys, Mode.FULL, deep=deep) if keys else None
+        if before:
+            before()
+
+    def _handle_delete(self) -> None:
+        if self._release:
+            self._release()
+        super()._handle_delete()
+
+
+class _Undo(Element):
+    """An invisible element that calls an undo when the page is left."""
+
+    def __init__(self, undo: Callable[[], None]) -> None:
+        super().__init__("span")
+        self._undo = undo
+        self.style("display: none")
+
+    def _handle_delete(self) -> None:
+        self._undo()
+        super()._handle_delete()
+
+
+class _Rows:
+    """The watchlist as rows; a change made in any tab is a change here, nothing is rebuilt."""
+
+    def __init__(self, desk: Desk, tab: Tab) -> None:
+        self._desk = desk
+        self._tab = tab
+        self._rows: dict[str, Element] = {}
+        self._chosen: str | None = None
+        self._choice: Callable[[str | None], None] = lambda _: None
+        self._hold = _Hold(desk, "watchlist")
+        _Undo(tab.watchlist.changes.subscribe(self._changed))
+        with ui.element("div").classes("v-table").props('role="grid"'):
+            with ui.element("div").classes("v-head").props('role="row"'):
+                for heading in ("Instrument", "", *(c[1] for c in COLUMNS)):
+                    ui.label(heading).props('role="columnheader"')
+            self._body = ui.element("div").classes("v-rows").props('role="rowgroup"')
+            with self._body:
+                self._skeleton = [ui.element("div").classes("v-row v-skeleton") for _ in range(4)]
+        self._empty = ui.label(
+            "Nothing is watched yet. Press / and type a name, a symbol or a strike to add it."
+        ).classes("v-empty")
+        self._empty.set_visibility(False)
+
+    def on_choice(self, choice: Callable[[str | None], None]) -> None:
+        self._choice = choice
+
+    async def fill(self) -> None:
+        keys = await self._tab.watchlist.load()
+        if not self._body.is_deleted:  # the page may have been left meanwhile
+            self._changed(keys)
+
+    def _changed(self, keys: list[str]) -> None:
+        for bone in self._skeleton:
+            bone.delete()
+        self._skeleton = []
+        for key in self._rows.keys() - set(keys):
+            self._rows.pop(key).delete()
+        for place, key in enumerate(keys):
+            if key not in self._rows:
+                with self._body:
+                    self._rows[key] = self._row(key)
+            if self._body.default_slot.children.index(self._rows[key]) != place:
+                self._rows[key].move(target_index=place)
+        self._hold.want(keys)
+        self._empty.set_visibility(not keys)
+        if self._chosen not in keys:
+            self.choose(keys[0] if keys else None)
+
+    def _row(self, key: str) -> Element:
+        live = self._tab.live
+        instrument = self._desk.catalogue.get(key)
+        with ui.element("div").classes("v-row") as row:
+            row.props('role="row" tabindex="0" aria-selected="false"').mark(marker("row", key))
+            name = ui.label(instrument.title if instrument else key).classes("v-name")
+            name.props('role="gridcell"').tooltip(
+                key if instrument else f"{key}: not listed any more"
+            )
+            live.badge(key)
+            for field, heading, classes in COLUMNS:
+                cell = live.cell(key, field, f"{classes} f-{field}".strip())
+                cell.props(f'role="gridcell" data-h="{heading}"').mark(marker(field, key))
+        live.watch(key, row)
+        row.on("click", lambda: self.choose(key), [])
+        row.on("keydown.enter", lambda: self.choose(key), [])
+        return row
+
+    def choose(self, key: str | None) -> None:
+        for other in (self._chosen, key):
+            if other in self._rows:
+                chosen = "true" if other == key else "false"
+                self._rows[other].props(f'aria-selected="{chosen}"')
+        self._chosen = key
+        self._choice(key)
+
+
+class _Search:
+    """The box that finds instruments by name, symbol or strike, and adds them."""
+
+    def __init__(self, desk: Desk, tab: Tab) -> None:
+        self._desk = desk
+        self._tab = tab
+        self._asked = 0
+        self._found: list[Instrument] = []
+        with ui.element("div").classes("v-search"):
+            self._box = ui.input(
+                placeholder="Add an instrument: name, symbol or strike   ( / )",
+                on_change=self._search,
+            )
+            self._box.props('dense outlined debounce=120 aria-label="search an instrument"')
+            self._box.mark("search")
+            self._box.on("keydown.enter", self._add_first, [])
+            self._box.on("keydown.esc", self._clear, [])
+            self._list = ui.element("div").classes("v-found").props('role="listbox"')
+            self._list.set_visibility(False)
+
+    async def _search(self, event: ValueChangeEventArguments[str | None]) -> None:
+        self._asked += 1
+        asked, text = self._asked, (event.value or "").strip()
+        found = await self._desk.catalogue.search(text, limit=FOUND) if text else []
+        if asked != self._asked or self._list.is_deleted:
+            return  # something else has been typed meanwhile, or the page was left
+        self._found = found
+        self._list.clear()
+        self._list.set_visibility(bool(text))
+        with self._list:
+            for instrument in found:
+                self._result(instrument)
+            if not found:
+                ui.label(f"No instrument is called “{text[:40]}”").classes("v-empty")
+
+    def _result(self, instrument: Instrument) -> None:
+        key = instrument.instrument_key
+        with ui.element("button").classes("v-result").mark(marker("found", key)) as result:
+            result.props('type="button" role="option"')
+            ui.label(instrument.title)
+            ui.label(f"{instrument.name} · {instrument.segment}").classes("v-faint")
+        result.on("click", lambda: self._add(key), [])
+
+    async def _add_first(self) -> None:
+        if self._found:
+            await self._add(self._found[0].instrument_key)
+
+    async def _add(self, key: str) -> None:
+        self._clear()
+        await self._tab.watchlist.add(key)
+
+    def _clear(self) -> None:
+        self._box.set_value("")
+
+
+class _Detail:
+    """The chosen instrument: candles, five levels of the book, what is known of it."""
+
+    def __init__(self, desk: Desk, tab: Tab) -> None:
+        self._desk = desk
+        self._tab = tab
+        self._key: str | None = None
+        self._hold = _Hold(desk, "chosen instrument")
+        with ui.element("section").classes("v-panel v-detail").props('aria-label="chosen"'):
+            self._head = ui.element("div").classes("v-detail-head")
+            self._chart = CandleChart()
+            self._facts = ui.element("div").classes("v-facts")
+
+    def show(self, key: str | None) -> None:
+        self._key = key
+        self._hold.want([key] if key else [], deep=True)
+        self._head.clear()
+        self._facts.clear()
+        self._chart.set_visibility(key is not None)
+        if key is None:
+            return
+        instrument = self._desk.catalogue.get(key)
+        with self._head:
+            self._draw_head(key, instrument)
+        with self._facts:
+            self._draw_book(key, instrument)
+            self._draw_figures(key, instrument)
+        background_tasks.create(self._load(key), name="candles", context=self._chart)
+
+    def _draw_head(self, key: str, instrument: Instrument | None) -> None:
+        live, watchlist = self._tab.live, self._tab.watchlist
+        ui.label(instrument.title if instrument else key).classes("v-title").mark("chosen")
+        with ui.element("div").classes("v-tools"):
+            _button("arrow_upward", "Move up", "up", lambda: watchlist.move(key, -1))
+            _button("arrow_downward", "Move down", "down", lambda: watchlist.move(key, 1))
+            _button("close", "Remove from the list", "remove", lambda: watchlist.remove(key))
+        with ui.element("div").classes("v-big") as big:
+            live.cell(key, "ltp", "price flash")
+            live.cell(key, "points", "toned")
+            live.cell(key, "change", "toned")
+            live.badge(key, full=True)
+        live.watch(key, big)
+
+    def _draw_book(self, key: str, instrument: Instrument | None) -> None:
+        if instrument and instrument.type is InstrumentType.INDEX:
+            return  # nobody trades an index itself
+        live = self._tab.live
+        with ui.element("div").classes("v-book").props('role="table"') as book:
+            for heading in ("Qty", "Bid", "Ask", "Qty"):
+                ui.label(heading).classes("v-faint")
+            for level in range(DEPTH):
+                for name in ("bid_qty", "bid", "ask", "ask_qty"):
+                    classes = "price" if name in ("bid", "ask") else ""
+                    live.cell(key, f"{name}_{level}", classes)
+        live.watch(key, book)
+
+    def _draw_figures(self, key: str, instrument: Instrument | None) -> None:
+        is_option = instrument is not None and instrument.type in OPTIONS
+        figures = (*FIGURES, *GREEKS) if is_option else FIGURES
+        with ui.element("div").classes("v-figures"):
+            for heading, field in figures:
+                with ui.element("div"):
+                    ui.label(heading).classes("v-faint")
+                    self._tab.live.cell(key, field)
+            for heading, value in _contract(instrument):
+                with ui.element("div"):
+                    ui.label(heading).classes("v-faint")
+                    ui.label(value).classes("n")
+
+    async def _load(self, key: str) -> None:
+        desk, chart = self._desk, self._chart
+        segment = key.partition("|")[0]
+        shown = window(desk.hours, segment, desk.clock.now())
+        candles = await desk.journal.candles(key, since=shown.start_ms, until=shown.end_ms)
+        gaps = await desk.journal.gaps(desk.feed.name, since=shown.start, until=shown.end)
+        if key != self._key or chart.is_deleted:
+            return  # another one was chosen while this was read
+        current = desk.candles.current(key)
+        if current:
+            candles = [c for c in candles if c.start != current.start] + [current]
+        chart.load(shown, candles, gaps)
+        self._tab.live.bar(chart, lambda: desk.candles.current(key))
+
+
+def _contract(instrument: Instrument | None) -> list[tuple[str, str]]:
+    if instrument is None:
+        return []
+    facts = [("Tick size", fmt.price(instrument.tick_size))]
+    if instrument.lot_size > 0:
+        facts.append(("Lot size", fmt.whole(instrument.lot_size)))
+    if instrument.freeze_quantity > 0:
+        facts.append(("Freeze qty", fmt.whole(instrument.freeze_quantity)))
+    return facts
+
+
+def _button(icon: str, words: str, marker: str, act: Callable[[], object]) -> None:
+    button = ui.button(icon=icon, on_click=act, color=None).mark(marker)
+    button.props(f'flat dense aria-label="{words}"').tooltip(words)

@@ -1,0 +1,283 @@
+"""Upstox's market data feed: wishes go in, batches of ticks and news of the feed come out."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from feeds.connection import Connection, Counters, Heard, Timing
+from feeds.inbox import CAPACITY, Inbox
+from feeds.meter import LatencyMeter, RateMeter, Sample
+from feeds.upstox.demand import Allowed, Demand, allowed
+from feeds.upstox.market_protocol import Decoded, MarketDecoder
+from feeds.upstox.rest import UpstoxRest
+from feeds.upstox.token import TokenStore, mark
+from trading.clock import Clock
+from trading.model import Batch, Mode, Part, Tick, segment_of
+from trading.ports import FeedChange, FeedState, FeedStats
+from trading.signal import Signal
+
+log = logging.getLogger(__name__)
+
+PROBED: Final = 20  # instruments asked over REST when the feed is silent
+_PRICE: Final = int(Part.PRICE)
+# What the exchange says of a segment that does not trade. A word we do not know is none of these.
+_NOT_TRADING: Final = frozenset(
+    {"PRE_OPEN_START", "PRE_OPEN_END", "NORMAL_CLOSE", "CLOSING_START", "CLOSING_END"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the loop wants, as one value that the feed's thread picks up."""
+
+    allowed: Allowed
+    deep: frozenset[str]  # keys whose whole book is decoded
+    segments: frozenset[str]
+
+
+NOTHING: Final = Wish(allowed({}), frozenset(), frozenset())
+
+
+@dataclass(slots=True)
+class _Seen:
+    """Totals of what frames said; written by the feed's thread."""
+
+    ticks: int = 0
+    bad_prices: int = 0
+    unknown_fields: int = 0
+    decode_errors: int = 0
+    duplicates: int = 0
+    unasked: int = 0
+    traded_at: int = 0  # exchange ms of the last frame with a price
+
+
+class UpstoxMarketFeed:
+    """Implements `ports.MarketFeed`. It belongs to the loop; only `_Listener` runs elsewhere.
+
+    `deliver` is called on the loop with each batch, in order; `changes` is told there too.
+    """
+
+    def __init__(
+        self,
+        rest: UpstoxRest,
+        token: TokenStore,
+        clock: Clock,
+        *,
+        deliver: Callable[[Batch], None],
+        is_mock: bool,
+        timing: Timing | None = None,
+        jitter: random.Random | None = None,
+        name: str = "market",
+        capacity: int = CAPACITY,
+    ) -> None:
+        self.name = name
+        self.changes: Signal[FeedChange] = Signal(f"{name} feed")
+        self._rest = rest
+        self._token = token
+        self._clock = clock
+        self._deliver = deliver
+        self._is_mock = is_mock
+        self._timing = timing or Timing()
+        self._jitter = jitter or random.Random()
+        self._capacity = capacity
+        self._expected = False
+        self._connection: Connection | None = None
+        self._inbox: Inbox | None = None
+        self._listener = _Listener(clock, is_mock=is_mock, timing=self._timing)
+
+    def start(self) -> None:
+        """Begin to connect; must be called on the loop that is to hear the ticks."""
+        if self._connection is not None:
+            return
+        inbox = Inbox(asyncio.get_running_loop(), self._deliver, capacity=self._capacity)
+        listener = self._listener
+        listener.inbox = inbox
+
+        def changed(before: FeedState, after: FeedState, reason: str) -> None:
+            inbox.tell(lambda: self._announce(before, after, reason))
+
+        self._inbox = inbox
+        self._connection = Connection(
+            self.name,
+            listener,
+            authorise=self._rest.authorize_market_feed,
+            token_mark=lambda: mark(self._token),
+            probe=lambda: listener.missed_trades(self._rest),
+            changed=changed,
+            timing=self._timing,
+            jitter=self._jitter,
+            generation=listener.generation,
+        )
+        self._connection.expect(self._expected)
+        self._connection.start()
+
+    def stop(self) -> None:
+        if self._connection is not None:
+            self._connection.stop()
+            self._connection = None
+
+    def want(self, wanted: Mapping[str, Mode], deep: Collection[str] = ()) -> None:
+        may = allowed(wanted)
+        if may.refused and may.refused != self._listener.wish.allowed.refused:
+            log.warning(
+                "%s: %d instruments are over the broker's limit and get no prices, e.g. %s",
+                self.name, len(may.refused), may.refused[0],
+            )  # fmt: skip
+        whole = frozenset(key for key, mode in may.modes.items() if mode is Mode.FULL_D30)
+        segments = frozenset(segment_of(key) for key in may.modes)
+        self._listener.wish = Wish(may, whole | frozenset(deep), segments)
+        if self._connection is not None:
+            self._connection.wake()
+
+    def expect_prices(self, expected: bool) -> None:
+        self._expected = expected
+        if self._connection is not None:
+            self._connection.expect(expected)
+
+    def reconnect(self, reason: str) -> None:
+        if self._connection is not None:
+            self._connection.reconnect(reason)
+
+    def stats(self) -> FeedStats:
+        """Read the plain counters; while they move, they may be a frame apart from each other."""
+        now = time.monotonic()
+        listener, seen, connection = self._listener, self._listener.seen, self._connection
+        counters = connection.counters if connection else Counters()
+        rates = listener.rates.rates(listener.sample(now))
+        changed = connection.changed_at if connection else now
+        wish = listener.wish
+        return FeedStats(
+            feed=self.name,
+            state=connection.state if connection else FeedState.STOPPED,
+            since=self._clock.now() - timedelta(seconds=now - changed),
+            reason=connection.reason if connection else "",
+            is_mock=self._is_mock,
+            frames=counters.frames,
+            ticks=seen.ticks,
+            bytes=counters.bytes,
+            frame_rate=rates.frames,
+            tick_rate=rates.ticks,
+            byte_rate=rates.bytes,
+            frame_age=_since(counters.frame_at, now),
+            tick_age=_since(counters.price_at, now),
+            latency=listener.latency.percentiles(),
+            connections=counters.connections,
+            reconnects=max(0, counters.connections - 1),
+            attempt=counters.attempt,
+            next_attempt_in=_until(counters.next_attempt_at, now),
+            authorisations=counters.authorisations,
+            decode_errors=seen.decode_errors,
+            text_frames=counters.text_frames,
+            unknown_fields=seen.unknown_fields,
+            bad_prices=seen.bad_prices,
+            unasked=seen.unasked,
+            duplicate_frames=seen.duplicates,
+            dropped=self._inbox.dropped if self._inbox else 0,
+            clock_skew=listener.latency.skew(),
+            subscribed=listener.subscribed(),
+            limits=wish.allowed.limits,
+            missing=tuple(sorted({*listener.demand.missing, *wish.allowed.refused})),
+            segments=listener.segments,
+        )
+
+    def _announce(self, before: FeedState, after: FeedState, reason: str) -> None:
+        self.changes.emit(FeedChange(self.name, before, after, reason, self._clock.now()))
+
+
+class _Listener:
+    """The part that lives on the connection's thread; implements `connection.Reader`.
+
+    The loop writes `wish` and nothing else, and reads the counters.
+    """
+
+    inbox: Inbox
+
+    def __init__(self, clock: Clock, *, is_mock: bool, timing: Timing) -> None:
+        self.wish = NOTHING
+        self.generation = 0
+        self.seen = _Seen()
+        self.segments: Mapping[str, str] = {}
+        self.demand = Demand(patience=timing.snapshot)
+        self.rates = RateMeter()
+        self.latency = LatencyMeter()
+        self._clock = clock
+        self._decoder = MarketDecoder(is_mock=is_mock)
+        self._frames = self._bytes = 0
+
+    def opened(self, generation: int) -> None:
+        self.generation = generation
+        self.segments = {}
+        self.demand.reset()
+
+    def to_send(self, at: float) -> list[bytes]:
+        wish = self.wish
+        self._decoder.deep = wish.deep
+        self.rates.note(self.sample(at))
+        return self.demand.next_frames(wish.allowed.modes, at)
+
+    def sample(self, at: float) -> Sample:
+        return Sample(at, self._frames, self.seen.ticks, self._bytes)
+
+    def market_closed(self) -> bool:
+        """Closed means that the exchange says so of every segment that is wanted."""
+        return all(self.segments.get(s) in _NOT_TRADING for s in self.wish.segments)
+
+    def received(self, frame: bytes, *, at: float, generation: int) -> Heard:
+        self._frames += 1
+        self._bytes += len(frame)
+        decoded = self._decoder.decode(frame, received=at, generation=generation)
+        self._count(decoded)
+        ticks = self._asked_for(decoded.ticks)
+        if ticks:
+            self.seen.ticks += len(ticks)
+            self.demand.answered(ticks)
+            self.inbox.put(Batch(ticks, generation))
+        if any(tick[28] & _PRICE for tick in ticks):
+            self.seen.traded_at = decoded.exchange_ts
+            return Heard.PRICES
+        return Heard.GARBAGE if decoded.undecodable else Heard.OTHER
+
+    def _count(self, decoded: Decoded) -> None:
+        seen = self.seen
+        seen.bad_prices += decoded.bad_prices
+        seen.unknown_fields += decoded.unknown_fields
+        seen.decode_errors += decoded.undecodable
+        seen.duplicates += decoded.duplicate
+        if decoded.segments is not None:
+            self.segments = {**self.segments, **decoded.segments}
+        if decoded.exchange_ts > 0:
+            now = self._clock.now().timestamp() * 1000
+            self.latency.note(now - decoded.exchange_ts)
+
+    def _asked_for(self, ticks: list[Tick]) -> list[Tick]:
+        asked = self.demand.asked
+        kept = [tick for tick in ticks if tick[0] in asked]
+        if len(kept) < len(ticks):
+            left = self.demand.left
+            self.seen.unasked += sum(t[0] not in asked and t[0] not in left for t in ticks)
+        return kept
+
+    def missed_trades(self, rest: UpstoxRest) -> bool:
+        """Ask the broker whether there was a trade after the last price that we were sent."""
+        keys = list(self.wish.allowed.modes)[:PROBED]
+        quotes = rest.quotes_now(keys)
+        return any(quote.last_trade_time > self.seen.traded_at for quote in quotes)
+
+    def subscribed(self) -> Mapping[Mode, int]:
+        counts = dict.fromkeys(Mode, 0)
+        for mode in tuple(self.demand.asked.values()):
+            counts[mode] += 1
+        return counts
+
+
+def _since(moment: float | None, now: float) -> float | None:
+    return None if moment is None else max(0.0, now - moment)
+
+
+def _until(moment: float | None, now: float) -> float | None:
+    return None if moment is None else max(0.0, moment - now)

@@ -1,0 +1,97 @@
+"""Where the broker's access token is kept: a file of ours alone, or the environment."""
+
+import contextlib
+import hashlib
+import os
+import secrets
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+from trading.errors import CannotStart, TokenRefused
+
+PRIVATE: Final = 0o600
+VARIABLE: Final = "UPSTOX_ACCESS_TOKEN"
+
+
+class TokenStore(Protocol):
+    def load(self) -> str:
+        """Return the token as it is now. Raises TokenRefused where there is none."""
+        ...
+
+    def save(self, token: str) -> None: ...
+
+
+class FixedToken:
+    """A token that does not change, as a simulated exchange has."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def load(self) -> str:
+        return self._token
+
+    def save(self, token: str) -> None:
+        self._token = token
+
+
+class FileToken:
+    """A token in a file of mode 0600, read on every use: it is new every morning.
+
+    A token in the environment wins over the file, but not over one that was saved since.
+    """
+
+    def __init__(self, path: Path, *, environment: Mapping[str, str] = os.environ) -> None:
+        self._path = path
+        self._environment = environment
+        self._overridden = ""  # the value of the environment that a saved token replaces
+
+    def load(self) -> str:
+        """Raises TokenRefused where there is no token, CannotStart where others could read it."""
+        given = self._environment.get(VARIABLE, "").strip()
+        token = given if given and given != self._overridden else self._read()
+        if not token:
+            raise TokenRefused("there is no access token: log in to the broker")
+        return token
+
+    def save(self, token: str) -> None:
+        """Replace the file in one step, so that a reader sees the old token or the new one."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, PRIVATE)
+        try:
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(token.strip())
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(self._path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                draft.unlink()
+            raise
+        self._overridden = self._environment.get(VARIABLE, "").strip()
+
+    def _read(self) -> str:
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise CannotStart(f"{self._path}: {error.strerror}; it must be a file") from error
+        with os.fdopen(descriptor, encoding="ascii", errors="replace") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o077:
+                raise CannotStart(
+                    f"{self._path}: the token must be a file that only you can read;"
+                    f" run chmod 600 {self._path}"
+                )
+            return file.read(16_384).strip()
+
+
+def mark(store: TokenStore) -> str:
+    """Return what changes when the token does, and tells nothing of it; never raises."""
+    try:
+        return hashlib.sha256(store.load().encode()).hexdigest()
+    except (TokenRefused, CannotStart) as trouble:
+        return str(trouble)

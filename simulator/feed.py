@@ -1,0 +1,497 @@
+"""The feeder: who listens to which instruments, and every change of the market sent in order."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Protocol, runtime_checkable
+
+import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from feeds.upstox.proto import market_data_feed_pb2 as pb
+from simulator.calendar import SEGMENTS, MarketStatus
+from simulator.connection import FeedConnection, Frame, Request
+from simulator.envelope import error_body
+from simulator.faults import (
+    Burst,
+    Drop,
+    Edit,
+    ExpireToken,
+    Fault,
+    Handshake,
+    Heartbeats,
+    IgnoreKeys,
+    Injection,
+    Kick,
+    KickOld,
+    OverLimit,
+    RefuseToken,
+    Shuffle,
+    Silence,
+    Twice,
+    Whole,
+)
+from simulator.frames import Opcode, frame
+from simulator.limits import CONNECTIONS, Mode, room
+from simulator.model import Part
+from simulator.tokens import Token
+from simulator.venue import Venue
+from simulator.wire import ALL, Update, market_info, read_back, response, update
+
+PATH = "/market-data-feeder/v3/upstox-developer-api/feeds"
+IDLE = 1.0  # seconds between advances of a market that nobody listens to
+STATUS_EVERY = 0.2  # seconds between looks at the calendar and at the tokens
+CHUNK = 500  # changes after which other work of the loop gets its turn
+
+
+class Asked(BaseModel):
+    """A subscription request, in the broker's own field names."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    class Data(BaseModel):
+        mode: Mode | None = None
+        instrumentKeys: list[str]  # noqa: N815  the broker's spelling
+
+    guid: str = ""
+    method: str
+    data: Data
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """A market whose number of changes a second can be set."""
+
+    rate: float
+
+
+class FeedHost:
+    """Accepts connections, holds what each wants, and carries the market to them.
+
+    Everything here runs on the exchange's own loop.
+    """
+
+    def __init__(
+        self,
+        venue: Venue,
+        *,
+        flush: float = 0.05,  # seconds that changes are collected into a frame
+        ping: float = 10.0,  # seconds of silence before the server pings
+        per_frame: int = 100,  # instruments
+        max_buffer: int = 4 << 20,  # bytes a reader may lag behind
+    ) -> None:
+        self._venue = venue
+        self._flush = flush
+        self._ping = ping
+        self._per_frame = per_frame
+        self._listeners: dict[str, dict[FeedConnection, Mode]] = {}
+        self._sockets: set[FeedConnection] = set()  # also those not yet welcomed
+        self._statuses: dict[str, MarketStatus] = {}
+        self._status_due = 0.0
+        self._heartbeat_due = 0.0
+        self._calm_rate: float | None = None
+        self._wake = asyncio.Event()
+        self.connections: list[FeedConnection] = []  # welcomed, oldest first
+        self.faults = venue.faults
+        self.ledger = venue.ledger
+        self.max_buffer = max_buffer
+
+    def accept(self) -> FeedConnection:
+        connection = FeedConnection(self)
+        self._sockets.add(connection)
+        return connection
+
+    @property
+    def reads(self) -> bool:
+        silence = self.faults.active(Silence)
+        return silence is None or silence.reads
+
+    @property
+    def pongs(self) -> bool:
+        silence = self.faults.active(Silence)
+        return silence is None or silence.pongs
+
+    # --- the beat
+
+    async def run(self) -> None:
+        """Advance the market and send what changed, until cancelled."""
+        while True:
+            began = time.monotonic()
+            await self._advance()
+            self._look_around(time.monotonic())
+            self.flush()
+            pause = self._flush if self.connections else IDLE
+            self._wake.clear()
+            await self._sleep(max(0.0, began + pause - time.monotonic()))
+
+    async def _sleep(self, seconds: float) -> None:
+        if self.connections:
+            await asyncio.sleep(seconds)
+            return
+        with suppress(TimeoutError):  # a first listener must not wait for an idle beat
+            await asyncio.wait_for(self._wake.wait(), seconds)
+
+    async def _advance(self) -> None:
+        changes = self._venue.market.advance(self._venue.clock.now_ms())
+        for count, (key, part) in enumerate(changes, 1):
+            self.publish(key, part)
+            if count % CHUNK == 0:
+                await asyncio.sleep(0)
+
+    def _look_around(self, now: float) -> None:
+        if now >= self._status_due:
+            self._status_due = now + STATUS_EVERY
+            self._tell_status()
+            self._cut_expired()
+        silence = self.faults.active(Silence)
+        if isinstance(silence, Heartbeats) and now >= self._heartbeat_due:
+            self._heartbeat_due = now + silence.every
+            for connection in self.connections:
+                connection.send_control(self._market_info())
+        if silence is None or silence.pings:
+            for connection in self.connections:
+                if now - connection.last_written >= self._ping:
+                    connection.ping()
+
+    def _tell_status(self) -> None:
+        now_ms = self._venue.clock.now_ms()
+        statuses = {s: self._venue.calendar.status(s, now_ms) for s in SEGMENTS}
+        if statuses == self._statuses:
+            return
+        first, self._statuses = not self._statuses, statuses
+        if not first and self.faults.active(Silence) is None:
+            for connection in self.connections:
+                connection.send_control(self._market_info())
+
+    def _cut_expired(self) -> None:
+        now_ms = self._venue.clock.now_ms()
+        for connection in tuple(self.connections):
+            if connection.token is not None and connection.token.expires <= now_ms:
+                connection.close(1008, "token expired")
+
+    def _market_info(self) -> bytes:
+        now_ms = self._venue.clock.now_ms()
+        if not self._statuses:
+            self._statuses = {s: self._venue.calendar.status(s, now_ms) for s in SEGMENTS}
+        payload = market_info(self._statuses, now_ms)
+        return self._edited(Frame(payload, (), now_ms, initial=False)).payload
+
+    # --- from the market to the connections
+
+    def publish(self, key: str, part: Part) -> None:
+        """Encode this change for all who listen to it; once for each mode, not for each reader."""
+        listeners = self._listeners.get(key)
+        if not listeners:
+            return
+        instrument, quote = self._venue.market.instruments[key], self._venue.market.quotes[key]
+        parts = ALL if self.faults.active(Whole) else int(part)
+        encoded: dict[tuple[Mode, int], Update | None] = {}
+        for connection, mode in listeners.items():
+            if key in connection.unanswered:
+                continue  # its snapshot will have this change
+            due = parts | connection.owed.pop(key, 0)
+            slot = (mode, due)
+            if slot not in encoded:
+                encoded[slot] = update(instrument, quote, mode, due)
+            item = encoded[slot]
+            if item is not None:
+                connection.pending.append(item)
+
+    def flush(self) -> None:
+        """Send what has been collected."""
+        for connection in tuple(self.connections):
+            self._flush_to(connection)
+
+    def _flush_to(self, connection: FeedConnection) -> None:
+        pending, connection.pending = connection.pending, []
+        if self.faults.active(Silence) is not None:
+            for item in pending:
+                owed = connection.owed.get(item.instrument_key, 0)
+                connection.owed[item.instrument_key] = owed | item.parts
+            return
+        now_ms = self._venue.clock.now_ms()
+        for batch in batches(pending, self._per_frame):
+            payload = response(pb.Type.live_feed, batch, now_ms)
+            self._deliver(connection, Frame(payload, batch, now_ms, initial=False))
+        self._answer(connection, now_ms)
+
+    def _answer(self, connection: FeedConnection, now_ms: int) -> None:
+        """Send the snapshots that subscriptions are waiting for."""
+        if not connection.unanswered:
+            return
+        waiting, connection.unanswered = connection.unanswered, {}
+        snapshots = [item for key in waiting if (item := self._snapshot(connection, key))]
+        for batch in batches(snapshots, self._per_frame):
+            payload = response(pb.Type.initial_feed, batch, now_ms)
+            self._deliver(connection, Frame(payload, batch, now_ms, initial=True))
+
+    def _snapshot(self, connection: FeedConnection, key: str) -> Update | None:
+        mode = connection.modes.get(key)
+        if mode is None:
+            return None
+        connection.owed.pop(key, None)
+        market = self._venue.market
+        return update(market.instruments[key], market.quotes[key], mode, ALL)
+
+    def _deliver(self, connection: FeedConnection, message: Frame) -> None:
+        message = self._edited(message)
+        for injection in self.faults.take_all(Injection):
+            connection.inject(injection.wire(self.faults.chance))
+        copies = 2 if self.faults.take(Twice) else 1
+        connection.window += [message] * copies
+        shuffle = self.faults.active(Shuffle)
+        for ready in release(connection.window, shuffle, self.faults.chance):
+            connection.send(ready)
+
+    def _edited(self, message: Frame) -> Frame:
+        if self.faults.active(Edit) is None:
+            return message
+        parsed = pb.FeedResponse.FromString(message.payload)
+        edits = list(self.faults.take_all(Edit, lambda edit: edit.touches(parsed)))
+        if not edits:
+            return message
+        for edit in edits:
+            edit.edit(parsed)
+        payload = parsed.SerializeToString(deterministic=True)
+        return Frame(payload, read_back(parsed), parsed.currentTs, message.initial)
+
+    # --- from the connections
+
+    def greet(self, connection: FeedConnection, request: Request | None) -> None:
+        """Answer a handshake; a code is used up only by a request that could be let in."""
+        fault = self.faults.take(Handshake)
+        if fault is not None and self._misbehave(connection, request, fault):
+            return
+        status, token = self._admit(request)
+        self.ledger.shook_hands(status, self._venue.clock.now_ms())
+        if token is None or request is None:
+            connection.refuse(status, error_body(status))
+            return
+        connection.welcome(request)
+        self._open(connection, token)
+
+    def _misbehave(
+        self, connection: FeedConnection, request: Request | None, fault: Handshake
+    ) -> bool:
+        now_ms = self._venue.clock.now_ms()
+        match fault.how:
+            case "never":
+                self.ledger.shook_hands(0, now_ms)
+            case "rst":
+                self.ledger.shook_hands(0, now_ms)
+                connection.reset()
+            case "wrong_accept":
+                if request is None or not request.is_upgrade:
+                    return False
+                self.ledger.shook_hands(101, now_ms)
+                connection.welcome(request, accept=b"bm90IHdoYXQgd2FzIGR1ZQ==")
+            case status:
+                self.ledger.shook_hands(int(status), now_ms)
+                retry = () if fault.retry_after is None else (f"Retry-After: {fault.retry_after}",)
+                connection.refuse(int(status), error_body(int(status)), retry)
+        return True
+
+    def _admit(self, request: Request | None) -> tuple[int, Token | None]:
+        if request is None or not request.is_upgrade:
+            return 400, None
+        if request.path != PATH:
+            return 404, None
+        token = self._venue.invitations.redeem(request.query.get("code", ""))
+        if token is None:
+            return 403, None
+        if self._venue.tokens.check(token.value) is None or self.faults.take(RefuseToken):
+            return 401, None
+        mine = [c for c in self.connections if c.token is not None and c.token.user == token.user]
+        if len(mine) < CONNECTIONS:
+            return 101, token
+        kick = self.faults.take(KickOld)
+        if kick is None:
+            return 403, None
+        mine[0].close(kick.code, "another connection took over")
+        self.lost(mine[0])
+        return 101, token
+
+    def _open(self, connection: FeedConnection, token: Token) -> None:
+        connection.token = token
+        connection.record = self.ledger.opened(token.user, self._venue.clock.now_ms())
+        self.connections.append(connection)
+        self._wake.set()
+        silence = self.faults.active(Silence)
+        if silence is None or isinstance(silence, Heartbeats):
+            connection.send_control(self._market_info())
+        kick = self.faults.take(Kick)
+        if kick is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(kick.after, connection.close, kick.code, "another client took over")
+
+    def asked(self, connection: FeedConnection, payload: bytes) -> None:
+        """Act on a subscription request; there is no answer but data."""
+        record = connection.record
+        if record is None:
+            return
+        try:
+            request = Asked.model_validate(orjson.loads(payload))
+        except (orjson.JSONDecodeError, ValidationError):
+            record.bad_requests += 1
+            return
+        keys = list(dict.fromkeys(request.data.instrumentKeys))
+        match request.method:
+            case "sub":
+                self._want(connection, keys, request.data.mode or Mode.LTPC)
+            case "change_mode" if request.data.mode is not None:
+                held = [key for key in keys if key in connection.modes]
+                self._want(connection, held, request.data.mode)
+            case "unsub":
+                self._unwant(connection, keys)
+            case _:
+                record.bad_requests += 1
+                return
+        record.requests.append(request.method)
+
+    def _want(self, connection: FeedConnection, keys: list[str], mode: Mode) -> None:
+        assert connection.record is not None
+        self._flush_to(connection)  # earlier changes go before the snapshot
+        for key in keys:
+            if key not in self._venue.market.instruments:
+                connection.record.unknown_keys += 1
+            elif self.faults.take(IgnoreKeys, partial(names, key)):
+                connection.record.ignored_keys += 1
+            elif self._fits(connection, key, mode):
+                connection.modes[key] = mode
+                connection.unanswered[key] = None
+                self._listen(connection, key, mode)
+        self._flush_to(connection)
+
+    def _fits(self, connection: FeedConnection, key: str, mode: Mode) -> bool:
+        assert connection.record is not None
+        used = dict.fromkeys(Mode, 0)
+        for other, held in connection.modes.items():
+            if other != key:
+                used[held] += 1
+        if room(mode, used):
+            return True
+        connection.record.over_limit += 1
+        fault = self.faults.take(OverLimit)
+        if fault is not None and fault.how == "close":
+            connection.close(1008, "too many instruments")
+        return fault is not None and fault.how == "serve"
+
+    def _listen(self, connection: FeedConnection, key: str, mode: Mode) -> None:
+        listeners = self._listeners.setdefault(key, {})
+        if connection not in listeners:
+            self._venue.look(key)
+            self._venue.interest.add(key)
+        listeners[connection] = mode
+
+    def _unwant(self, connection: FeedConnection, keys: Iterable[str]) -> None:
+        for key in tuple(keys):
+            connection.modes.pop(key, None)
+            connection.owed.pop(key, None)
+            connection.unanswered.pop(key, None)
+            listeners = self._listeners.get(key, {})
+            if listeners.pop(connection, None) is not None:
+                self._venue.interest.remove(key)
+            if not listeners:
+                self._listeners.pop(key, None)
+
+    def lost(self, connection: FeedConnection) -> None:
+        self._sockets.discard(connection)
+        self._unwant(connection, connection.modes)
+        if connection in self.connections:
+            self.connections.remove(connection)
+
+    # --- faults
+
+    def faults_changed(self, fault: Fault | None) -> None:
+        """Do what a fault that was just set, or cleared, asks to be done now."""
+        for connection in self._sockets:
+            connection.pause(not self.reads)
+        self._pace()
+        if self.faults.active(Shuffle) is None:
+            self._release_windows()
+        match fault:
+            case Drop():
+                self._each(lambda connection: drop(connection, fault))
+            case Kick():
+                self._each(lambda connection: connection.close(fault.code, "another client"))
+            case ExpireToken():
+                self._venue.tokens.expire_all()
+                if fault.cut:
+                    self._each(lambda connection: connection.close(1008, "token expired"))
+            case Injection() if fault.probability == 1.0:
+                for _ in range(fault.next or 1):
+                    self.inject(fault.wire(self.faults.chance))
+
+    def send_raw(self, payload: bytes) -> None:
+        """Send this message as it is to every connection."""
+        self.inject([frame(Opcode.BINARY, payload)])
+
+    def inject(self, pieces: Iterable[bytes]) -> None:
+        pieces = tuple(pieces)
+        self._each(lambda connection: connection.inject(pieces))
+
+    def hang_up(self) -> None:
+        """End every socket at once: the server goes down."""
+        for connection in tuple(self._sockets):
+            connection.abort("server down")
+
+    def _each(self, act: Callable[[FeedConnection], None]) -> None:
+        for connection in tuple(self.connections):
+            act(connection)
+
+    def _release_windows(self) -> None:
+        for connection in self.connections:
+            held, connection.window = connection.window, []
+            for message in held:
+                connection.send(message)
+
+    def _pace(self) -> None:
+        market = self._venue.market
+        if not isinstance(market, Paced):
+            return
+        if self._calm_rate is None:
+            self._calm_rate = market.rate
+        burst = self.faults.active(Burst)
+        market.rate = self._calm_rate * (burst.factor if burst else 1.0)
+
+
+def batches(items: Iterable[Update], size: int) -> Iterator[tuple[Update, ...]]:
+    """Cut updates into frames of at most `size`, beginning a new one where a key repeats.
+
+    A map holds a key once: of two changes in one frame the first would be lost.
+    """
+    batch: dict[str, Update] = {}
+    for item in items:
+        if item.instrument_key in batch or len(batch) == size:
+            yield tuple(batch.values())
+            batch = {}
+        batch[item.instrument_key] = item
+    if batch:
+        yield tuple(batch.values())
+
+
+def release(window: list[Frame], shuffle: Shuffle | None, chance: random.Random) -> list[Frame]:
+    """Take the frames that may go now out of the window, shuffled if that is asked for."""
+    if shuffle is not None and len(window) < shuffle.window:
+        return []
+    ready, window[:] = list(window), []
+    if shuffle is not None:
+        chance.shuffle(ready)
+    return ready
+
+
+def names(key: str, fault: IgnoreKeys) -> bool:
+    return key in fault.keys
+
+
+def drop(connection: FeedConnection, fault: Drop) -> None:
+    match fault.how:
+        case "fin":
+            connection.finish()
+        case "rst":
+            connection.reset()
+        case code:
+            connection.close(int(code), "dropped")

@@ -1,0 +1,275 @@
+"""The simulated exchange: a broker's REST host and a feeder host, on a thread of their own."""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Self, TypeVar
+
+import uvicorn
+
+from simulator.app import create_app
+from simulator.calendar import ExchangeCalendar
+from simulator.clock import ExchangeClock
+from simulator.faults import Fault, Faults
+from simulator.feed import FeedHost
+from simulator.ledger import Ledger
+from simulator.limits import STANDARD, RateLimiter, Window
+from simulator.model import Market
+from simulator.tokens import TokenTable
+from simulator.venue import Interest, Venue
+
+HOST = "127.0.0.1"
+PATIENCE = 5.0  # seconds to wait for the thread to start or to do something
+
+R = TypeVar("R")
+
+
+class SimulatedExchange:
+    """Start and stop as often as you like: the ports of the first start are kept.
+
+    Attributes are safe to use from any thread; what must happen on the exchange's own loop is
+    handed over and waited for. `start` raises OSError if a port is taken.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        *,
+        clock: ExchangeClock | None = None,
+        calendar: ExchangeCalendar | None = None,
+        tokens: TokenTable | None = None,
+        faults: Faults | None = None,
+        ledger: Ledger | None = None,
+        interest: Interest | None = None,
+        port: int = 0,
+        feeder_port: int = 0,
+        flush: float = 0.05,
+        ping: float = 10.0,
+        max_buffer: int = 4 << 20,
+        rate_limits: tuple[Window, ...] = STANDARD,
+    ) -> None:
+        clock = clock or ExchangeClock()
+        self._venue = Venue(
+            market,
+            clock,
+            calendar or ExchangeCalendar(always_open=True),
+            tokens or TokenTable(clock),
+            faults or Faults(),
+            ledger or Ledger(),
+            interest or Interest(),
+        )
+        self._port = port
+        self._feeder_port = feeder_port
+        self._rate_limits = rate_limits
+        self._pacing = {"flush": flush, "ping": ping}
+        self._max_buffer = max_buffer
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop = asyncio.Event()
+        self._feed: FeedHost | None = None
+
+    # --- what others use
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    @property
+    def feeder_port(self) -> int:
+        return self._feeder_port
+
+    @property
+    def base_url(self) -> str:
+        return f"http://{HOST}:{self._port}"
+
+    @property
+    def entry_url(self) -> str:
+        """The feed's entry address, which answers 302 with the address of the real socket."""
+        return f"ws://{HOST}:{self._port}/v3/feed/market-data-feed"
+
+    @property
+    def faults(self) -> Faults:
+        return self._venue.faults
+
+    @property
+    def ledger(self) -> Ledger:
+        return self._venue.ledger
+
+    @property
+    def tokens(self) -> TokenTable:
+        return self._venue.tokens
+
+    @property
+    def clock(self) -> ExchangeClock:
+        return self._venue.clock
+
+    @property
+    def calendar(self) -> ExchangeCalendar:
+        return self._venue.calendar
+
+    @property
+    def market(self) -> Market:
+        return self._venue.market
+
+    @property
+    def running(self) -> bool:
+        return self._thread is not None
+
+    def send_raw(self, payload: bytes) -> None:
+        """Send this message as it is, in a binary frame, to every feed connection."""
+        self._on_loop(lambda: self._host().send_raw(payload))
+
+    def feed_connections(self) -> int:
+        """Return how many feed connections are open."""
+        return self._on_loop(lambda: len(self._host().connections)) if self.running else 0
+
+    # --- life
+
+    def start(self) -> Self:
+        if self._thread is not None:
+            return self
+        listeners = self._bind()
+        ready: Future[None] = Future()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._main(listeners, ready)), name="simulator", daemon=True
+        )
+        self._thread.start()
+        ready.result(PATIENCE)
+        return self
+
+    def stop(self) -> None:
+        """End every connection and stop listening, within a second; `start` works again."""
+        thread, loop = self._thread, self._loop
+        if thread is None or loop is None:
+            return
+        loop.call_soon_threadsafe(self._stop.set)
+        thread.join(PATIENCE)
+        self._thread = self._loop = self._feed = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _bind(self) -> tuple[socket.socket, socket.socket]:
+        rest = _listener(self._port)
+        try:
+            feeder = _listener(self._feeder_port)
+        except OSError:
+            rest.close()
+            raise
+        self._port, self._feeder_port = rest.getsockname()[1], feeder.getsockname()[1]
+        return rest, feeder
+
+    # --- on the exchange's own thread
+
+    async def _main(
+        self, listeners: tuple[socket.socket, socket.socket], ready: Future[None]
+    ) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self._feed = feed = FeedHost(
+            self._venue,
+            flush=self._pacing["flush"],
+            ping=self._pacing["ping"],
+            max_buffer=self._max_buffer,
+        )
+        self._venue.faults.on_change(self._fault_changed)
+        rest, serving = await self._serve_rest(listeners[0])
+        feeder = await self._loop.create_server(feed.accept, sock=listeners[1])
+        beat = asyncio.create_task(feed.run())
+        ready.set_result(None)
+        await self._until_stopped(beat)
+        self._venue.faults.on_change(lambda _: None)
+        feeder.close()
+        beat.cancel()
+        feed.hang_up()
+        await self._end_rest(rest, serving)
+
+    async def _until_stopped(self, beat: asyncio.Task[None]) -> None:
+        """Wait for stop(); a beat that dies ends the exchange loudly instead of a silent feed."""
+        stop = asyncio.create_task(self._stop.wait())
+        await asyncio.wait((stop, beat), return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if beat.done():
+            beat.result()
+
+    async def _serve_rest(
+        self, listener: socket.socket
+    ) -> tuple[uvicorn.Server, "asyncio.Task[None]"]:
+        app = create_app(
+            self._venue,
+            feeder_url=f"ws://{HOST}:{self._feeder_port}",
+            limiter=RateLimiter(self._rate_limits),
+            closing=self._stop,
+        )
+        # Loggers are shared with the uvicorn of the desk in this process: configure none of them.
+        config = uvicorn.Config(
+            app, lifespan="off", ws="wsproto", log_config=None, access_log=False,
+            timeout_graceful_shutdown=1,
+        )  # fmt: skip
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        return server, serving
+
+    async def _end_rest(self, server: uvicorn.Server, serving: "asyncio.Task[None]") -> None:
+        server.should_exit = True
+        await asyncio.wait((serving,), timeout=0.5)
+        server.force_exit = True
+        await serving
+
+    def _fault_changed(self, fault: Fault | None) -> None:
+        self._on_loop(lambda: self._host().faults_changed(fault))
+
+    def _host(self) -> FeedHost:
+        assert self._feed is not None, "the exchange is not running"
+        return self._feed
+
+    def _on_loop(self, act: Callable[[], R]) -> R:
+        """Do this on the exchange's loop and return its result, from whatever thread."""
+        if threading.current_thread() is self._thread:
+            return act()
+        if self._loop is None:
+            raise RuntimeError("the exchange is not running")
+        done: Future[R] = Future()
+
+        def do() -> None:
+            try:
+                done.set_result(act())
+            except Exception as error:  # noqa: BLE001  handed to the thread that asked
+                done.set_exception(error)
+
+        self._loop.call_soon_threadsafe(do)
+        return done.result(PATIENCE)
+
+
+def _listener(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen(128)  # now, so that a busy port is found out before anything is started
+    except OSError:
+        listener.close()
+        raise
+    listener.setblocking(False)
+    return listener
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float = PATIENCE) -> bool:
+    """Return whether the condition came true within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.002)
+    return True

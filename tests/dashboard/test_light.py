@@ -1,0 +1,77 @@
+"""The light in the header says whether prices may be acted on, and if not, why."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from dashboard.light import Level, countdown, light
+from trading.hours import MarketState, Phase
+from trading.ports import FeedState
+
+NOW = datetime(2025, 11, 21, 12, 0, tzinfo=UTC)  # a Friday evening in India
+OPEN = MarketState(Phase.OPEN, "", NOW + timedelta(hours=1), None)
+MONDAY = datetime(2025, 11, 24, 3, 45, tzinfo=UTC)
+CLOSED = MarketState(Phase.CLOSED, "", MONDAY, MONDAY)
+
+
+def shown(**changes: Any) -> tuple[Level, str]:
+    facts: dict[str, Any] = {
+        "stage": "ready",
+        "reason": "",
+        "market": OPEN,
+        "feed": FeedState.LIVE,
+        "feed_reason": "",
+        "heard_age": 0.3,
+        "now": NOW,
+    }
+    result = light(**(facts | changes))
+    return result.level, result.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "level", "text"),
+    [
+        ({}, Level.LIVE, "FEED LIVE"),
+        ({"heard_age": 2.1}, Level.LATE, "PRICES LATE"),
+        ({"heard_age": 5.1}, Level.STALE, "DO NOT TRADE: market feed silent"),
+        ({"heard_age": None}, Level.WAITING, "DO NOT TRADE: no price yet"),
+        ({"heard_age": None, "stage": "starting"}, Level.WAITING, "STARTING"),
+        ({"market": CLOSED}, Level.CLOSED, "MARKET CLOSED, opens Mon 09:15"),
+        ({"market": CLOSED, "heard_age": None}, Level.CLOSED, "MARKET CLOSED, opens Mon 09:15"),
+        (
+            {"feed": FeedState.REFUSED, "feed_reason": "the token has expired", "market": CLOSED},
+            Level.BROKEN,
+            "DO NOT TRADE: feed refused, the token has expired",
+        ),
+        (
+            {"stage": "failed", "reason": "disk full"},
+            Level.BROKEN,
+            "DO NOT TRADE: start failed, disk full",
+        ),
+        (
+            {"market": MarketState(Phase.UNKNOWN, "", None, None)},
+            Level.CLOSED,
+            "MARKET HOURS NOT KNOWN",
+        ),
+    ],
+)
+def test_the_light_names_what_has_to_be_healed_first(
+    changes: dict[str, Any], level: Level, text: str
+) -> None:
+    assert shown(**changes) == (level, text)
+
+
+def test_the_header_counts_down_to_the_close_or_to_the_next_opening() -> None:
+    assert countdown(OPEN).verb == "closes in"
+    assert countdown(OPEN).until == int((NOW + timedelta(hours=1)).timestamp() * 1000)
+    assert countdown(CLOSED).verb == "opens in"
+    assert countdown(CLOSED).until == int(MONDAY.timestamp() * 1000)
+
+
+def test_a_named_day_is_named() -> None:
+    holiday = MarketState(Phase.CLOSED, "Diwali", MONDAY, MONDAY)
+    muhurat = MarketState(Phase.OPEN, "Muhurat", MONDAY, None)
+
+    assert countdown(holiday).session == "Closed: Diwali"
+    assert countdown(muhurat).session == "Open: Muhurat"
