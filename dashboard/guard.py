@@ -17,7 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dashboard.login import COOKIE, LOGIN_PATH, Door
+from dashboard.login import LOGIN_PATH, Door
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 OWN_SITE: Final = frozenset({"same-origin", "none"})
@@ -91,7 +91,7 @@ def refusal(
             return Refusal(403, "a request that changes something needs its Origin")
     elif path.startswith(SOCKET_PATH) and site is not None and site not in OWN_SITE:
         return Refusal(403, "requests from other pages are refused")
-    if headers.get("content-length", "0").strip().lstrip("0") and _length(headers) > BODY_LIMIT:
+    if _length(headers) > BODY_LIMIT:
         return Refusal(413, "too large")
     return None
 
@@ -227,6 +227,3 @@ async def _respond(response: Response, scope: Scope, receive: Receive, send: Sen
     for name, value in (HEADERS | {"Cache-Control": "no-store"}).items():
         response.headers[name] = value
     await response(scope, receive, send)
-
-
-__all__ = ["COOKIE", "Guard", "Refusal", "Security", "install", "refusal"]

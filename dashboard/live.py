@@ -27,6 +27,7 @@ REFRESH: Final = 0.25  # seconds
 UNACKNOWLEDGED: Final = 8  # patches on the way before a slow or sleeping tab gets no more
 CONTACT: Final = 3.0  # seconds without a patch until the browser says so
 SLOW_BEATS: Final = 2  # groups and bars are looked at every so many refreshes
+JITTER: Final = 0.05  # seconds; a moment that is computed from an age is never twice the same
 PRUNE_BEATS: Final = 40  # and what no element shows any more is forgotten
 MESSAGE: Final = "vigil"  # the name of a patch on the page's own socket
 
@@ -89,11 +90,11 @@ class Age(_Leaf):
     since: float | None = None
 
     def start(self, since: float | None) -> None:
-        before, self.since = self.since, since
-        known = before is not None and since is not None
-        if known and abs(since - before) < 0.05:  # type: ignore[operator]
-            self.since = before  # a moment that was computed from an age jitters a little
-        elif before != since:
+        before = self.since
+        if before is not None and since is not None and abs(since - before) < JITTER:
+            return
+        self.since = since
+        if before != since:
             self.tab.changed_ages.add(self.id)
 
 

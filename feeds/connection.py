@@ -1,6 +1,7 @@
 """One WebSocket on its own thread that keeps itself connected, and knows when it is not."""
 
 import logging
+import math
 import random
 import socket
 import ssl
@@ -52,7 +53,7 @@ class Timing:
     token_poll: float = 1.0
     garbage_window: float = 10.0
     log_every: float = 60.0  # the same trouble again and again
-    stop_within: float = 2.0
+    stop_within: float = 1.8  # the feed promises two
     garbage: int = 10  # undecodable frames within the window that are still bad luck
 
     def scaled(self, factor: float) -> "Timing":
@@ -111,6 +112,7 @@ class Remedy(Enum):
     WAIT = auto()  # the backoff
     NEW_TOKEN = auto()
     LONG_WAIT = auto()  # only a person can help, but nobody tells us when they have
+    YIELD = auto()  # to whoever keeps taking the connection from us
     NOW = auto()
 
 
@@ -307,8 +309,7 @@ class Connection:
         try:
             self._read(self._open())
         except (VigilError, OSError, websocket.WebSocketException) as error:
-            reaction = process_exception(error)
-            self._count_kick(error)
+            reaction = self._contested(error) or process_exception(error)
         except Interrupted:
             raise
         except Exception as error:
@@ -318,9 +319,9 @@ class Connection:
             raise AssertionError("reading ends with an exception")
         if time.monotonic() - began > self._longest_wait():
             self._delays = self._fresh_delays()  # it held: what comes now is a new outage
-        if reaction.remedy is Remedy.NEW_TOKEN:
-            self._await_token(mark, reaction.reason)
-            return Reaction(Remedy.NOW, "a new token")
+        if reaction.remedy in (Remedy.NEW_TOKEN, Remedy.LONG_WAIT):
+            self._await_remedy(reaction, mark)
+            return Reaction(Remedy.NOW, "trying again")
         return reaction
 
     def _open(self) -> _Session:
@@ -435,28 +436,30 @@ class Connection:
             raise Stalled(f"{silence}, though the exchange trades")
         session.quiet_from = time.monotonic()
 
-    def _count_kick(self, error: Exception) -> None:
+    def _contested(self, error: Exception) -> Reaction | None:
         """Tell a connection that another client takes from us from one that just broke."""
         opened, self._opened_at = self._opened_at, None
         if opened is None:
-            return
+            return None
         soon = time.monotonic() - opened < self._timing.kicked_within
         by_peer = isinstance(
             error, ClosedByPeer | ConnectionError | websocket.WebSocketConnectionClosedException
         )
         self._kicks = self._kicks + 1 if soon and by_peer else 0
+        if self._kicks < 2:
+            return None
+        return Reaction(Remedy.YIELD, "another client is using this account")
 
     def _react(self, reaction: Reaction) -> None:
-        if self._kicks >= 2:
-            pause = self._timing.contested * (1 + self._jitter.random() / 4)
-            self._pause(FeedState.CONTESTED, "another client is using this account", pause)
-        elif reaction.remedy is Remedy.LONG_WAIT:
-            self._pause(FeedState.REFUSED, reaction.reason, self._timing.backoff_closed)
-        elif reaction.remedy is Remedy.WAIT:
-            wait = max(next(self._delays), reaction.at_least)
-            self._pause(FeedState.BACKING_OFF, reaction.reason, wait)
-        else:
-            self._to(FeedState.BACKING_OFF, reaction.reason)
+        match reaction.remedy:
+            case Remedy.YIELD:
+                pause = self._timing.contested * (1 + self._jitter.random() / 4)
+                self._pause(FeedState.CONTESTED, reaction.reason, pause)
+            case Remedy.WAIT:
+                wait = max(next(self._delays), reaction.at_least)
+                self._pause(FeedState.BACKING_OFF, reaction.reason, wait)
+            case _:
+                self._to(FeedState.BACKING_OFF, reaction.reason)
 
     def _pause(self, state: FeedState, reason: str, seconds: float) -> None:
         """Wait, though not longer than the market's opening allows, nor when somebody asks."""
@@ -471,11 +474,18 @@ class Connection:
                 self.counters.next_attempt_at = until
             expected = self._expected
 
-    def _await_token(self, refused: str, reason: str) -> None:
-        """Wait for another token than the refused one; dialling would only lock the account."""
-        self._to(FeedState.REFUSED, reason)
+    def _await_remedy(self, reaction: Reaction, mark: str) -> None:
+        """Wait for another token than the one in use, for ever if that was what was refused.
+
+        Nothing is dialled meanwhile: it would only be refused again, and lock the account.
+        """
+        until = math.inf
+        if reaction.remedy is Remedy.LONG_WAIT:
+            until = time.monotonic() + self._timing.backoff_closed
+            self.counters.next_attempt_at = until
+        self._to(FeedState.REFUSED, reaction.reason)
         self._delays = self._fresh_delays()
-        while self._token_mark() == refused and self._asked is None:
+        while self._token_mark() == mark and self._asked is None and time.monotonic() < until:
             self._wakeup.wait(self._timing.token_poll)
 
     def _fresh_delays(self) -> Iterator[float]:

@@ -43,24 +43,36 @@ def read_candles(path: Path) -> list[Candle]:
 
     Raises ValueError, with the file and the line, for what cannot be read or cannot be true.
     """
-    candles: list[Candle] = []
-    line = 0
+    return [candle for _, candle in _numbered(path)]
+
+
+def _numbered(path: Path) -> list[tuple[int, Candle]]:
+    rows = csv.DictReader(_text_of(path).splitlines(keepends=True), strict=True)
+    candles: list[tuple[int, Candle]] = []
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = csv.DictReader(file, strict=True)
-            missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
-            if missing:
-                raise ValueError(f"the header has no column {', '.join(missing)}")
-            for row in rows:
-                line = rows.line_num
-                candles.append(_candle(row))
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, csv.Error) as error:
-        raise ValueError(f"{path}, line {line or 1}: {error}") from error
+        missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
+        if missing:
+            raise ValueError(f"the header has no column {', '.join(missing)}")
+        for row in rows:
+            candles.append((rows.line_num, _candle(row)))  # noqa: PERF401 - kept for the error
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {rows.line_num + 1}: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}, line {max(1, rows.line_num)}: {error}") from error
     if not candles:
         raise ValueError(f"{path}, line 1: no candles after the header")
     return candles
+
+
+def _text_of(path: Path) -> str:
+    try:
+        raw = path.read_bytes()
+        return raw.decode("utf-8")
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise ValueError(f"{path}, line {line}: it is not text: {error.reason}") from error
 
 
 def _candle(row: Mapping[str, str | None]) -> Candle:
@@ -126,7 +138,7 @@ def by_minute(files: Iterable[Path]) -> dict[int, list[Candle]]:
     """
     minutes: dict[int, dict[str, Candle]] = {}
     for path in files:
-        for line, candle in enumerate(read_candles(path), start=2):
+        for line, candle in _numbered(path):
             minute = minutes.setdefault(candle.start, {})
             if candle.instrument_key in minute:
                 raise ValueError(

@@ -228,14 +228,14 @@ class FeedConnection(asyncio.Protocol):
             self._stuck = True
             self._trickle(data, trickle.every)
             return
-        self._write(data)
-        self._host.ledger.sent(
+        self._host.ledger.sent(  # first, so that a reader never knows more than the ledger
             self.record,
             message.current_ts,
             message.updates,
             size=len(message.payload),
             initial=message.initial,
         )
+        self._write(data)
         self._drop_if_slow()
 
     def _trickle(self, data: bytes, every: float) -> None:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Protocol, runtime_checkable
 
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -61,13 +60,6 @@ class Asked(BaseModel):
     data: Data
 
 
-@runtime_checkable
-class Paced(Protocol):
-    """A market whose number of changes a second can be set."""
-
-    rate: float
-
-
 class FeedHost:
     """Accepts connections, holds what each wants, and carries the market to them.
 
@@ -92,7 +84,6 @@ class FeedHost:
         self._statuses: dict[str, MarketStatus] = {}
         self._status_due = 0.0
         self._heartbeat_due = 0.0
-        self._calm_rate: float | None = None
         self._wake = asyncio.Event()
         self.connections: list[FeedConnection] = []  # welcomed, oldest first
         self.faults = venue.faults
@@ -136,9 +127,23 @@ class FeedHost:
 
     async def _advance(self) -> None:
         changes = self._venue.market.advance(self._venue.clock.now_ms())
-        for count, (key, part) in enumerate(changes, 1):
+        count = 0
+        for key, part in changes:
             self.publish(key, part)
+            count += 1
             if count % CHUNK == 0:
+                await asyncio.sleep(0)
+        burst = self.faults.active(Burst)
+        if burst is not None and self._listeners:
+            await self._more(int(count * (burst.factor - 1)))
+
+    async def _more(self, count: int) -> None:
+        """Have so many further changes happen to instruments that somebody listens to."""
+        keys = self.faults.chance.choices(sorted(self._listeners), k=count)
+        for done, key in enumerate(keys, 1):
+            self._venue.stir(key)
+            self.publish(key, Part.ALL)
+            if done % CHUNK == 0:
                 await asyncio.sleep(0)
 
     def _look_around(self, now: float) -> None:
@@ -270,8 +275,7 @@ class FeedHost:
         if token is None or request is None:
             connection.refuse(status, error_body(status))
             return
-        connection.welcome(request)
-        self._open(connection, token)
+        self._open(connection, request, token)
 
     def _misbehave(
         self, connection: FeedConnection, request: Request | None, fault: Handshake
@@ -314,9 +318,10 @@ class FeedHost:
         self.lost(mine[0])
         return 101, token
 
-    def _open(self, connection: FeedConnection, token: Token) -> None:
+    def _open(self, connection: FeedConnection, request: Request, token: Token) -> None:
         connection.token = token
         connection.record = self.ledger.opened(token.user, self._venue.clock.now_ms())
+        connection.welcome(request)
         self.connections.append(connection)
         self._wake.set()
         silence = self.faults.active(Silence)
@@ -409,7 +414,6 @@ class FeedHost:
         """Do what a fault that was just set, or cleared, asks to be done now."""
         for connection in self._sockets:
             connection.pause(not self.reads)
-        self._pace()
         if self.faults.active(Shuffle) is None:
             self._release_windows()
         match fault:
@@ -447,15 +451,6 @@ class FeedHost:
             held, connection.window = connection.window, []
             for message in held:
                 connection.send(message)
-
-    def _pace(self) -> None:
-        market = self._venue.market
-        if not isinstance(market, Paced):
-            return
-        if self._calm_rate is None:
-            self._calm_rate = market.rate
-        burst = self.faults.active(Burst)
-        market.rate = self._calm_rate * (burst.factor if burst else 1.0)
 
 
 def batches(items: Iterable[Update], size: int) -> Iterator[tuple[Update, ...]]:

@@ -46,7 +46,7 @@ def full_row(instrument: Instrument, quote: Quote, now_ms: int) -> Row:
         "volume": quote.volume,
         "average_price": quote.atp,
         "oi": quote.oi,
-        "net_change": round(quote.ltp - quote.close, 2),
+        "net_change": round(quote.ltp - quote.close, 2) if quote.close else None,
         "total_buy_quantity": quote.total_buy,
         "total_sell_quantity": quote.total_sell,
         "lower_circuit_limit": quote.lower_circuit,
@@ -61,9 +61,9 @@ def full_row_v3(instrument: Instrument, quote: Quote, now_ms: int) -> Row:
     row = full_row(instrument, quote, now_ms)
     return row | {
         "ohlc": bar_row(quote.day),
-        "prev_close_price": quote.close,
-        "year_high": max(quote.day.high, quote.close),  # this exchange is not a year old
-        "year_low": min(quote.day.low, quote.close),
+        "prev_close_price": quote.close or None,
+        "year_high": quote.day.high,  # this exchange remembers a day
+        "year_low": quote.day.low,
         "previous_oi": quote.previous_oi,
         "indicative_equilibrium_price": 0.0,
         "reference_price": 0.0,
@@ -80,7 +80,7 @@ def ltp_row(instrument: Instrument, quote: Quote) -> Row:
         "instrument_token": instrument.instrument_key,
         "ltq": quote.ltq,
         "volume": quote.volume,
-        "cp": quote.close,
+        "cp": quote.close or None,  # a replay may not know it
     }
 
 

@@ -38,6 +38,7 @@ from simulator.tape import EMPTY, MINUTE, new_quote, print_trade, roll_day
 RATE: Final = 0.065  # with this and calendar days the chain's own volatilities come out
 YEAR_MS: Final = 365 * 86_400_000
 SHORTEST: Final = 60_000 / YEAR_MS
+FAR: Final = 0.0004  # of the index; after such a move even a quiet contract is repriced
 NEAR: Final = 7  # strikes around the spot whose parity gives the forward
 SIDES: Final = (("call_options", "CE"), ("put_options", "PE"))
 Answer = Mapping[str, Any]  # a part of the broker's JSON
@@ -135,6 +136,7 @@ class ChainLine(Line):
         self._variance = 0.0  # of the logarithm, from the chain's moment to expiry
         self._rest = 0.0  # rupees that the book stood above the model
         self._moved = 0.0  # the fair price of the last change
+        self._spot = spot  # the index then
 
     def _stand(self, sent: Answer) -> None:
         """Take the book as sent, and make up what lies behind its best prices."""
@@ -173,12 +175,16 @@ class ChainLine(Line):
             call=self._call,
         )
 
-    def chance(self, spot: float) -> float:
-        """Return how likely it is that a move of the index moves it too."""
-        return min(1.0, 0.03 + math.exp(-abs(self.instrument.strike / spot - 1) / 0.006))
+    def follows(self, spot: float) -> bool:
+        """Return whether a move of the index moves it now: the sooner, the nearer its strike."""
+        if abs(spot - self._spot) > FAR * spot:
+            return True
+        near = math.exp(-abs(self.instrument.strike / spot - 1) / 0.006)
+        return self.random.random() < 0.03 + near
 
     def move(self, under: Underlying, at: int) -> Part | None:
         """Reprice after a move of the index; None if that is less than a quarter of a tick."""
+        self._spot = under.spot
         sigma, valued = self._value(under)
         fair = max(valued.price + self._rest * under.left, self.tick / 100)
         if abs(fair - self._moved) * 400 < self.tick:
@@ -255,7 +261,7 @@ class Chain:
         if under.left <= 0:
             return
         for line in self.lines:
-            if line.random.random() < line.chance(spot):
+            if line.follows(spot):
                 part = line.move(under, at)
                 if part is not None:
                     yield line.key, part

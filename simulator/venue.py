@@ -51,6 +51,11 @@ class Venue:
     def look(self, key: str) -> Quote:
         """Return an instrument's quote as of now, also if nobody listens to it."""
         # one that is listened to changes in `advance` only, else the listeners would miss it
-        if isinstance(self.market, Lazy) and not self.interest.wants(key):
-            self.market.refresh(key)
+        if not self.interest.wants(key):
+            self.stir(key)
         return self.market.quotes[key]
+
+    def stir(self, key: str) -> None:
+        """Have an instrument change now, if this market can do that."""
+        if isinstance(self.market, Lazy):
+            self.market.refresh(key)

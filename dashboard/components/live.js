@@ -1,6 +1,7 @@
 // Writes patches into the page, and ages every price by the browser's own clock.
 const GLYPHS = { live: "●", quiet: "◔", late: "◐", stale: "✖", closed: "■", unknown: "—" };
 const SOURCES = { S: "simulated exchange", W: "broker's websocket", R: "polled", P: "replay" };
+const FLASHES = 40; // when more than these move at once, flashing tells nothing
 const ORPHAN_LIFE = 5000; // ms that a change waits for an element that is not drawn yet
 
 function age(ms) {
@@ -100,7 +101,8 @@ export default {
       this.tick(patch.w, patch.m);
       for (const q of patch.q || []) this.quotes.set(q[0], { at: q[1], source: q[2], segment: q[3], ltt: q[4] });
       for (const a of patch.a || []) this.ages.set(a[0], a[1]);
-      for (const c of patch.c || []) this.put(c);
+      const moved = (patch.c || []).map((c) => this.put(c)).filter(Boolean);
+      if (moved.length) this.flash(moved);
       for (const b of patch.b || []) getElement(b[0])?.bar?.(b.slice(1));
       const header = patch.s || {};
       if (header.open) this.open = header.open;
@@ -111,7 +113,10 @@ export default {
     },
     put(c) {
       const element = document.getElementById("c" + c[0]);
-      if (!element) return this.orphans.set(c[0], [c, performance.now()]);
+      if (!element) {
+        this.orphans.set(c[0], [c, performance.now()]);
+        return null;
+      }
       this.orphans.delete(c[0]);
       const changed = element.textContent !== c[1];
       write(element, c[1]);
@@ -119,12 +124,15 @@ export default {
       if (element.dataset.tone !== String(tone)) element.dataset.tone = tone;
       if (c[3]) element.title = c[3];
       else if (element.hasAttribute("title")) element.removeAttribute("title");
-      if (changed && tone && element.classList.contains("flash")) this.flash(element, tone);
+      return changed && tone && element.classList.contains("flash") ? [element, tone] : null;
     },
-    flash(element, tone) {
-      if (document.hidden || this.calm.matches) return;
-      const colour = getComputedStyle(document.body).getPropertyValue(tone === 1 ? "--flash-up" : "--flash-down");
-      element.animate([{ backgroundColor: colour }, { backgroundColor: "transparent" }], 300);
+    // the colours are read once, after all writing: each reading makes the browser compute its styles
+    flash(moved) {
+      if (document.hidden || this.calm.matches || moved.length > FLASHES) return;
+      const style = getComputedStyle(document.body);
+      const colours = { 1: style.getPropertyValue("--flash-up"), 2: style.getPropertyValue("--flash-down") };
+      for (const [element, tone] of moved)
+        element.animate([{ backgroundColor: colours[tone] }, { backgroundColor: "transparent" }], 300);
     },
     tick(wall, m) {
       if (this.wall === undefined || m - this.wallAt >= 2000) {

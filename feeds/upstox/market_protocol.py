@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from struct import Struct
+from struct import error as StructError  # noqa: N812 (it is a class)
 from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError
@@ -41,6 +42,14 @@ _new = tuple.__new__  # `Tick(...)` goes through Python code and takes 0.16 us l
 _five_doubles = Struct("<xdxdxdxdxd").unpack
 _RHO_TAG: Final = 0x29
 _three_doubles = Struct("<dxdxd").unpack_from
+# A quote by the bytes of its bid quantity and by its length: the prices between the quantities.
+_QUOTES: Final = [
+    {20 + bid + ask: Struct(f"<{4 + bid}xd{2 + ask}xd").unpack_from for ask in (1, 2, 3)}
+    if bid
+    else {}
+    for bid in (0, 1, 2, 3)
+]
+_BID_QTY_TAG, _ASK_TAG = 0x08, 0x21
 _DAY_BAR: Final = b"\n\x021d\x11"  # interval, then the tag of `open`
 _LOW_TAG: Final = 0x21
 
@@ -126,21 +135,37 @@ class MarketDecoder:
                 ltp = ltpc.ltp
                 ltt = ltpc.ltt
                 if LOWEST <= ltp <= HIGHEST and 0 < ltt <= latest and key not in deep:
-                    try:
-                        quote = market.marketLevel.bidAskQuote[0]
-                    except IndexError:
+                    levels = market.marketLevel
+                    if levels:
+                        parts = _ALL
+                        book_heard = received
+                        try:
+                            # quantities are varints of up to three bytes, seven bits each
+                            size, bid_qty, second = levels[1], levels[3], levels[4]
+                            taken = 1
+                            if bid_qty > 127:
+                                taken = 2
+                                bid_qty += (second << 7) - 128
+                                if second > 127:
+                                    taken = 3 if levels[5] < 128 else 0
+                                    bid_qty += (levels[5] << 14) - 16384
+                            bid, ask = _QUOTES[taken][size](levels)
+                            ask_qty = levels[13 + taken]
+                            if ask_qty > 127:
+                                second = levels[14 + taken]
+                                ask_qty += (second << 7) - 128
+                                if second > 127:
+                                    ask_qty += (levels[15 + taken] << 14) - 16384
+                        except (LookupError, StructError):
+                            check = nan
+                        else:
+                            whole = levels[2] == _BID_QTY_TAG and levels[size - 7] == _ASK_TAG
+                            check = bid + ask if whole and bid > 0.0 and ask > 0.0 else nan
+                    else:
                         parts = _ALL - _BOOK
                         bid, bid_qty, ask, ask_qty = _NO_BOOK
                         book_heard = nan
                         check = 0.0
-                    else:
-                        parts = _ALL
-                        bid = quote.bidP
-                        bid_qty = quote.bidQ
-                        ask = quote.askP
-                        ask_qty = quote.askQ
-                        book_heard = received
-                        check = bid + ask if bid > 0.0 and ask > 0.0 else nan
                     close = ltpc.cp
                     greeks = market.optionGreeks
                     bars = market.marketOHLC
@@ -248,7 +273,7 @@ class MarketDecoder:
     ) -> Tick | None:
         parts, *trade = self._trade(market.ltpc, latest)
         book, depth = _NO_BOOK, None
-        levels = market.marketLevel.bidAskQuote
+        levels = self._levels(market.marketLevel)
         if levels:
             parts |= _BOOK
             book = _level(levels[0])
@@ -310,6 +335,13 @@ class MarketDecoder:
             parts |= _GREEKS
         return parts, (volume, oi, iv, *greeks)
 
+    def _levels(self, raw: bytes) -> Sequence[official.Quote]:
+        try:
+            return official.MarketLevel.FromString(raw).bidAskQuote
+        except DecodeError:
+            self._broken = True
+            return ()
+
     def _greeks(self, raw: bytes) -> tuple[float, ...]:
         """Return delta, theta, gamma, vega, rho; unknown as a whole where all are zero."""
         if not raw:
@@ -336,7 +368,7 @@ class MarketDecoder:
         return day if sane else _NO_DAY
 
 
-def _level(quote: lean.Quote) -> tuple[float, int, float, int]:
+def _level(quote: lean.Quote | official.Quote) -> tuple[float, int, float, int]:
     """Return bid, quantity, ask, quantity; a side without a price is empty."""
     bid, bid_qty, ask, ask_qty = quote.bidP, quote.bidQ, quote.askP, quote.askQ
     if not 0.0 < bid < INFINITE:

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from trading.errors import CannotStart, TokenRefused
 
 PRIVATE: Final = 0o600
+LONGEST: Final = 16_384  # bytes; a token has some 300
 VARIABLE: Final = "UPSTOX_ACCESS_TOKEN"
 
 
@@ -74,19 +75,22 @@ class FileToken:
 
     def _read(self) -> str:
         try:
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW)
+            # not blocking, so that a pipe in the file's place cannot hold us up
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:
             return ""
         except OSError as error:
             raise CannotStart(f"{self._path}: {error.strerror}; it must be a file") from error
-        with os.fdopen(descriptor, encoding="ascii", errors="replace") as file:
+        try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o077:
                 raise CannotStart(
                     f"{self._path}: the token must be a file that only you can read;"
                     f" run chmod 600 {self._path}"
                 )
-            return file.read(16_384).strip()
+            return os.read(descriptor, LONGEST).decode("ascii", "replace").strip()
+        finally:
+            os.close(descriptor)
 
 
 def mark(store: TokenStore) -> str:

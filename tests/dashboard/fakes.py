@@ -5,6 +5,7 @@ import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
+from typing import Any
 
 from tests.ticks import tick
 from trading.candles import CandleBuilder
@@ -54,7 +55,7 @@ ALWAYS = HoursRules(
 
 def instruments(strikes: int = 20) -> list[Instrument]:
     index, equity = InstrumentType.INDEX, InstrumentType.EQUITY
-    option = {
+    option: dict[str, Any] = {
         "segment": "NSE_FO",
         "name": "NIFTY",
         "underlying_symbol": "NIFTY",
@@ -171,7 +172,7 @@ class MemoryFeed:
     def stats(self) -> FeedStats:
         return self.figures
 
-    def now(self, **changes: object) -> None:
+    def now(self, **changes: Any) -> None:
         self.figures = replace(self.figures, **changes)
 
 
@@ -246,7 +247,11 @@ class Market:
             parts=parts,
             depth=levels if parts & Part.BOOK else None,
         )
-        day = {"day_open": start, "day_high": max(start, ltp) * 1.004, "day_low": min(start, ltp)}
+        day: dict[str, Any] = {
+            "day_open": start,
+            "day_high": max(start, ltp) * 1.004,
+            "day_low": min(start, ltp),
+        }
         return made._replace(close=round(start * 0.9955, 2), **day)
 
     def batch(self, keys: Sequence[str]) -> Batch:

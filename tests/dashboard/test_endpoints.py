@@ -95,7 +95,7 @@ async def test_metrics_can_be_read_by_prometheus(user: User, heard: None) -> Non
     assert samples["vigil_feed_subscribed", ("feed", "market"), ("mode", "full")] == 44
     assert samples["vigil_storage_rows_total",] == 1_234_567
     assert samples["vigil_market_ticks_published_total",] == 1
-    assert all(name[0].startswith("vigil_") for name in samples)
+    assert all(str(name[0]).startswith("vigil_") for name in samples)
 
 
 async def test_what_was_never_measured_is_left_out(user: User, desk: Desk) -> None:

@@ -164,7 +164,7 @@ async def test_the_chosen_row_is_moved_and_removed(user: User, desk: Desk) -> No
     await drawn(user, marker("row", RELIANCE))
 
     user.find(marker=marker("row", RELIANCE)).click()
-    await user.should_see("RELIANCE", marker="chosen")
+    await eventually(lambda: text(user, "chosen") == "RELIANCE")
     user.find(marker="up").click()
     await eventually(lambda: rows(user) == [NIFTY, RELIANCE, CALL])
     user.find(marker="remove").click()

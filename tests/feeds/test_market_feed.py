@@ -15,6 +15,7 @@ from feeds.upstox.token import FixedToken
 from tests.feeds.desk import CALL, FAST, NIFTY, desk
 from tests.feeds.exchange import (
     T0,
+    TOKEN,
     Exchange,
     Peer,
     Reply,
@@ -199,7 +200,11 @@ def closes(code: int) -> Callable[[Peer], None]:
     return misbehave
 
 
-@pytest.mark.parametrize("loss", [fin, reset, closes(1000), closes(1011), closes(1012)], ids=str)
+@pytest.mark.parametrize(
+    "loss",
+    [fin, reset, closes(1000), closes(1011), closes(1012)],
+    ids=["fin", "reset", "1000", "1011", "1012"],
+)
 async def test_f07_a_lost_socket_comes_back_with_its_subscriptions(
     loss: Callable[[Peer], None],
 ) -> None:
@@ -562,6 +567,19 @@ async def test_a04_a_403_after_a_good_authorise_is_a_matter_of_permission() -> N
 
             assert exchange.authorised == 1
             assert "permission" in d.feed.stats().reason
+
+
+async def test_a04_a_better_token_ends_the_long_wait() -> None:
+    token = Tokens(TOKEN)
+    with Exchange(snapshots) as exchange:
+        exchange.refuse_socket = 403
+        async with desk(exchange.url, NIFTY, token=token) as d:
+            await d.until(lambda: FeedState.REFUSED in d.states)
+            exchange.refuse_socket = None
+            exchange.token = f"{TOKEN}-2"
+            token.save(exchange.token)
+
+            assert await d.live() < 0.5
 
 
 async def test_a06_every_dial_has_an_address_of_its_own() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from feeds.upstox import market_protocol as protocol
 from feeds.upstox.market_protocol import Decoded, MarketDecoder
 from feeds.upstox.proto import market_data_feed_pb2 as pb
+from feeds.upstox.proto import market_data_lean_pb2 as lean
 from tests.feeds import reference
 from trading.model import Level, Mode, Part, Tick
 
@@ -339,7 +340,7 @@ def test_f21_no_garbage_raises_and_what_was_good_stays_good() -> None:
     assert len(decoder.decode(good, received=1.0, generation=1).ticks) == 1
 
 
-@pytest.mark.parametrize("part", ["optionGreeks", "marketOHLC"])
+@pytest.mark.parametrize("part", ["marketLevel", "optionGreeks", "marketOHLC"])
 def test_a_broken_part_is_counted_and_the_rest_of_the_tick_counts(part: str) -> None:
     message = full()
     whole = getattr(message.feeds[CALL].fullFeed.marketFF, part).SerializeToString()
@@ -362,6 +363,38 @@ def test_a_short_day_bar_is_not_read_beyond_its_end() -> None:
     decoded = decode(message.SerializeToString())
 
     assert [tick.parts & Part.DAY for tick in decoded.ticks] == [0, 0]
+
+
+@pytest.mark.parametrize("cut", range(1, 26))
+def test_levels_that_end_too_soon_are_counted_and_the_rest_counts(cut: int) -> None:
+    market = full().feeds[CALL].fullFeed.marketFF
+    levels = market.marketLevel.SerializeToString()[:cut]
+    message = lean.FeedResponse(currentTs=T0 + 50)
+    for number in range(2):  # the second takes the fast way
+        feed = message.feeds[f"NSE_FO|{number}"]
+        feed.ParseFromString(full().feeds[CALL].SerializeToString())
+        feed.fullFeed.marketFF.marketLevel = levels
+
+    decoded = decode(message.SerializeToString())
+
+    assert [tick.ltp for tick in decoded.ticks] == [142.6, 142.6]
+    assert [tick.parts & Part.BOOK for tick in decoded.ticks] == [0, 0]
+    assert decoded.undecodable == 1
+
+
+@pytest.mark.parametrize("bid_qty", [0, 1, 127, 128, 16383, 16384, 2097151, 2097152, 2**40, -1])
+@pytest.mark.parametrize("ask_qty", [0, 127, 128, 16383, 16384, 2097151, 2097152, -5])
+def test_quantities_of_every_length_are_read(bid_qty: int, ask_qty: int) -> None:
+    message = full()
+    quote = message.feeds[CALL].fullFeed.marketFF.marketLevel.bidAskQuote[0]
+    quote.bidQ, quote.askQ = bid_qty, ask_qty
+    message.feeds["NSE_FO|1"].CopyFrom(message.feeds[CALL])
+
+    ticks = decode(message.SerializeToString()).ticks
+
+    assert [(t.bid, t.bid_qty, t.ask, t.ask_qty) for t in ticks] == [
+        (142.5, bid_qty, 142.7, ask_qty)
+    ] * 2
 
 
 def test_an_empty_frame_says_nothing_and_is_counted() -> None:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)feeds/upstox/proto/market_data_lean.proto\x12\x17vigil.feeds.upstox.lean\"9\n\x04LTPC\x12\x0b\n\x03ltp\x18\x01 \x01(\x01\x12\x0b\n\x03ltt\x18\x02 \x01(\x03\x12\x0b\n\x03ltq\x18\x03 \x01(\x03\x12\n\n\x02\x63p\x18\x04 \x01(\x01\"?\n\x05Quote\x12\x0c\n\x04\x62idQ\x18\x01 \x01(\x03\x12\x0c\n\x04\x62idP\x18\x02 \x01(\x01\x12\x0c\n\x04\x61skQ\x18\x03 \x01(\x03\x12\x0c\n\x04\x61skP\x18\x04 \x01(\x01\"B\n\x0bMarketLevel\x12\x33\n\x0b\x62idAskQuote\x18\x01 \x03(\x0b\x32\x1e.vigil.feeds.upstox.lean.Quote\"\xee\x01\n\x0eMarketFullFeed\x12+\n\x04ltpc\x18\x01 \x01(\x0b\x32\x1d.vigil.feeds.upstox.lean.LTPC\x12\x39\n\x0bmarketLevel\x18\x02 \x01(\x0b\x32$.vigil.feeds.upstox.lean.MarketLevel\x12\x14\n\x0coptionGreeks\x18\x03 \x01(\x0c\x12\x12\n\nmarketOHLC\x18\x04 \x01(\x0c\x12\x0b\n\x03\x61tp\x18\x05 \x01(\x01\x12\x0b\n\x03vtt\x18\x06 \x01(\x03\x12\n\n\x02oi\x18\x07 \x01(\x01\x12\n\n\x02iv\x18\x08 \x01(\x01\x12\x0b\n\x03tbq\x18\t \x01(\x01\x12\x0b\n\x03tsq\x18\n \x01(\x01\"P\n\rIndexFullFeed\x12+\n\x04ltpc\x18\x01 \x01(\x0b\x32\x1d.vigil.feeds.upstox.lean.LTPC\x12\x12\n\nmarketOHLC\x18\x02 \x01(\x0c\"\x93\x01\n\x08\x46ullFeed\x12;\n\x08marketFF\x18\x01 \x01(\x0b\x32\'.vigil.feeds.upstox.lean.MarketFullFeedH\x00\x12\x39\n\x07indexFF\x18\x02 \x01(\x0b\x32&.vigil.feeds.upstox.lean.IndexFullFeedH\x00\x42\x0f\n\rFullFeedUnion\"\xb2\x01\n\x14\x46irstLevelWithGreeks\x12+\n\x04ltpc\x18\x01 \x01(\x0b\x32\x1d.vigil.feeds.upstox.lean.LTPC\x12\x32\n\nfirstDepth\x18\x02 \x01(\x0b\x32\x1e.vigil.feeds.upstox.lean.Quote\x12\x14\n\x0coptionGreeks\x18\x03 \x01(\x0c\x12\x0b\n\x03vtt\x18\x04 \x01(\x03\x12\n\n\x02oi\x18\x05 \x01(\x01\x12\n\n\x02iv\x18\x06 \x01(\x01\"\xdd\x01\n\x04\x46\x65\x65\x64\x12-\n\x04ltpc\x18\x01 \x01(\x0b\x32\x1d.vigil.feeds.upstox.lean.LTPCH\x00\x12\x35\n\x08\x66ullFeed\x18\x02 \x01(\x0b\x32!.vigil.feeds.upstox.lean.FullFeedH\x00\x12M\n\x14\x66irstLevelWithGreeks\x18\x03 \x01(\x0b\x32-.vigil.feeds.upstox.lean.FirstLevelWithGreeksH\x00\x12\x13\n\x0brequestMode\x18\x04 \x01(\x05\x42\x0b\n\tFeedUnion\"\xc3\x01\n\x0c\x46\x65\x65\x64Response\x12?\n\x05\x66\x65\x65\x64s\x18\x02 \x03(\x0b\x32\x30.vigil.feeds.upstox.lean.FeedResponse.FeedsEntry\x12\x11\n\tcurrentTs\x18\x03 \x01(\x03\x12\x12\n\nmarketInfo\x18\x04 \x01(\x0c\x1aK\n\nFeedsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12,\n\x05value\x18\x02 \x01(\x0b\x32\x1d.vigil.feeds.upstox.lean.Feed:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)feeds/upstox/proto/market_data_lean.proto\x12\x17vigil.feeds.upstox.lean\"9\n\x04LTPC\x12\x0b\n\x03ltp\x18\x01 \x01(\x01\x12\x0b\n\x03ltt\x18\x02 \x01(\x03\x12\x0b\n\x03ltq\x18\x03 \x01(\x03\x12\n\n\x02\x63p\x18\x04 \x01(\x01\"?\n\x05Quote\x12\x0c\n\x04\x62idQ\x18\x01 \x01(\x03\x12\x0c\n\x04\x62idP\x18\x02 \x01(\x01\x12\x0c\n\x04\x61skQ\x18\x03 \x01(\x03\x12\x0c\n\x04\x61skP\x18\x04 \x01(\x01\"\xc8\x01\n\x0eMarketFullFeed\x12+\n\x04ltpc\x18\x01 \x01(\x0b\x32\x1d.vigil.feeds.upstox.lean.LTPC\x12\x13\n\x0bmarketLevel\x18\x02 \x01(\x0c\x12\x14\n\x0coptionGreeks\x18\x03 \x01(\x0c\x12\x12\n\nmarketOHLC\x18\x04 \x01(\x0c\x12\x0b\n\x03\x61tp\x18\x05 \x01(\x01\x12\x0b\n\x03vtt\x18\x06 \x01(\x03\x12\n\n\x02oi\x18\x07 \x01(\x01\x12\n\n\x02iv\x18\x08 \x01(\x01\x12\x0b\n\x03tbq\x18\t \x01(\x01\x12\x0b\n\x03tsq\x18\n \x01(\x01\"P\n\rIndexFullFeed\x12+\n\x04ltpc\x18\x01 \x01(\x0b\x32\x1d.vigil.feeds.upstox.lean.LTPC\x12\x12\n\nmarketOHLC\x18\x02 \x01(\x0c\"\x93\x01\n\x08\x46ullFeed\x12;\n\x08marketFF\x18\x01 \x01(\x0b\x32\'.vigil.feeds.upstox.lean.MarketFullFeedH\x00\x12\x39\n\x07indexFF\x18\x02 \x01(\x0b\x32&.vigil.feeds.upstox.lean.IndexFullFeedH\x00\x42\x0f\n\rFullFeedUnion\"\xb2\x01\n\x14\x46irstLevelWithGreeks\x12+\n\x04ltpc\x18\x01 \x01(\x0b\x32\x1d.vigil.feeds.upstox.lean.LTPC\x12\x32\n\nfirstDepth\x18\x02 \x01(\x0b\x32\x1e.vigil.feeds.upstox.lean.Quote\x12\x14\n\x0coptionGreeks\x18\x03 \x01(\x0c\x12\x0b\n\x03vtt\x18\x04 \x01(\x03\x12\n\n\x02oi\x18\x05 \x01(\x01\x12\n\n\x02iv\x18\x06 \x01(\x01\"\xdd\x01\n\x04\x46\x65\x65\x64\x12-\n\x04ltpc\x18\x01 \x01(\x0b\x32\x1d.vigil.feeds.upstox.lean.LTPCH\x00\x12\x35\n\x08\x66ullFeed\x18\x02 \x01(\x0b\x32!.vigil.feeds.upstox.lean.FullFeedH\x00\x12M\n\x14\x66irstLevelWithGreeks\x18\x03 \x01(\x0b\x32-.vigil.feeds.upstox.lean.FirstLevelWithGreeksH\x00\x12\x13\n\x0brequestMode\x18\x04 \x01(\x05\x42\x0b\n\tFeedUnion\"\xc3\x01\n\x0c\x46\x65\x65\x64Response\x12?\n\x05\x66\x65\x65\x64s\x18\x02 \x03(\x0b\x32\x30.vigil.feeds.upstox.lean.FeedResponse.FeedsEntry\x12\x11\n\tcurrentTs\x18\x03 \x01(\x03\x12\x12\n\nmarketInfo\x18\x04 \x01(\x0c\x1aK\n\nFeedsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12,\n\x05value\x18\x02 \x01(\x0b\x32\x1d.vigil.feeds.upstox.lean.Feed:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,20 +37,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LTPC']._serialized_end=127
   _globals['_QUOTE']._serialized_start=129
   _globals['_QUOTE']._serialized_end=192
-  _globals['_MARKETLEVEL']._serialized_start=194
-  _globals['_MARKETLEVEL']._serialized_end=260
-  _globals['_MARKETFULLFEED']._serialized_start=263
-  _globals['_MARKETFULLFEED']._serialized_end=501
-  _globals['_INDEXFULLFEED']._serialized_start=503
-  _globals['_INDEXFULLFEED']._serialized_end=583
-  _globals['_FULLFEED']._serialized_start=586
-  _globals['_FULLFEED']._serialized_end=733
-  _globals['_FIRSTLEVELWITHGREEKS']._serialized_start=736
-  _globals['_FIRSTLEVELWITHGREEKS']._serialized_end=914
-  _globals['_FEED']._serialized_start=917
-  _globals['_FEED']._serialized_end=1138
-  _globals['_FEEDRESPONSE']._serialized_start=1141
-  _globals['_FEEDRESPONSE']._serialized_end=1336
-  _globals['_FEEDRESPONSE_FEEDSENTRY']._serialized_start=1261
-  _globals['_FEEDRESPONSE_FEEDSENTRY']._serialized_end=1336
+  _globals['_MARKETFULLFEED']._serialized_start=195
+  _globals['_MARKETFULLFEED']._serialized_end=395
+  _globals['_INDEXFULLFEED']._serialized_start=397
+  _globals['_INDEXFULLFEED']._serialized_end=477
+  _globals['_FULLFEED']._serialized_start=480
+  _globals['_FULLFEED']._serialized_end=627
+  _globals['_FIRSTLEVELWITHGREEKS']._serialized_start=630
+  _globals['_FIRSTLEVELWITHGREEKS']._serialized_end=808
+  _globals['_FEED']._serialized_start=811
+  _globals['_FEED']._serialized_end=1032
+  _globals['_FEEDRESPONSE']._serialized_start=1035
+  _globals['_FEEDRESPONSE']._serialized_end=1230
+  _globals['_FEEDRESPONSE_FEEDSENTRY']._serialized_start=1155
+  _globals['_FEEDRESPONSE_FEEDSENTRY']._serialized_end=1230
 # @@protoc_insertion_point(module_scope)

@@ -1,7 +1,7 @@
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from collections.abc import Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -30,12 +30,6 @@ class Quote(_message.Message):
     askP: float
     def __init__(self, bidQ: _Optional[int] = ..., bidP: _Optional[float] = ..., askQ: _Optional[int] = ..., askP: _Optional[float] = ...) -> None: ...
 
-class MarketLevel(_message.Message):
-    __slots__ = ("bidAskQuote",)
-    BIDASKQUOTE_FIELD_NUMBER: _ClassVar[int]
-    bidAskQuote: _containers.RepeatedCompositeFieldContainer[Quote]
-    def __init__(self, bidAskQuote: _Optional[_Iterable[_Union[Quote, _Mapping]]] = ...) -> None: ...
-
 class MarketFullFeed(_message.Message):
     __slots__ = ("ltpc", "marketLevel", "optionGreeks", "marketOHLC", "atp", "vtt", "oi", "iv", "tbq", "tsq")
     LTPC_FIELD_NUMBER: _ClassVar[int]
@@ -49,7 +43,7 @@ class MarketFullFeed(_message.Message):
     TBQ_FIELD_NUMBER: _ClassVar[int]
     TSQ_FIELD_NUMBER: _ClassVar[int]
     ltpc: LTPC
-    marketLevel: MarketLevel
+    marketLevel: bytes
     optionGreeks: bytes
     marketOHLC: bytes
     atp: float
@@ -58,7 +52,7 @@ class MarketFullFeed(_message.Message):
     iv: float
     tbq: float
     tsq: float
-    def __init__(self, ltpc: _Optional[_Union[LTPC, _Mapping]] = ..., marketLevel: _Optional[_Union[MarketLevel, _Mapping]] = ..., optionGreeks: _Optional[bytes] = ..., marketOHLC: _Optional[bytes] = ..., atp: _Optional[float] = ..., vtt: _Optional[int] = ..., oi: _Optional[float] = ..., iv: _Optional[float] = ..., tbq: _Optional[float] = ..., tsq: _Optional[float] = ...) -> None: ...
+    def __init__(self, ltpc: _Optional[_Union[LTPC, _Mapping]] = ..., marketLevel: _Optional[bytes] = ..., optionGreeks: _Optional[bytes] = ..., marketOHLC: _Optional[bytes] = ..., atp: _Optional[float] = ..., vtt: _Optional[int] = ..., oi: _Optional[float] = ..., iv: _Optional[float] = ..., tbq: _Optional[float] = ..., tsq: _Optional[float] = ...) -> None: ...
 
 class IndexFullFeed(_message.Message):
     __slots__ = ("ltpc", "marketOHLC")
