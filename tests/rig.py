@@ -1,0 +1,77 @@
+"""The whole desk without its pages, against the simulated exchange in the same process."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+from main import Vigil
+from settings import Feed, Run, Settings, Simulator, Storage
+from trading.ports import FeedState
+
+# Every time of the feed at a tenth, as faults.md C0 asks of tests.
+FAST = Feed(
+    stall_seconds=1.5,
+    ping_seconds=1.5,
+    ping_timeout=1.0,
+    handshake_seconds=1.0,
+    snapshot_seconds=0.5,
+    backoff_open=3.0,
+    backoff_closed=30.0,
+    contested_seconds=6.0,
+)
+
+
+class Rig:
+    """A running desk, its exchange, and what a test wants to ask of them."""
+
+    def __init__(self, vigil: Vigil) -> None:
+        self.vigil = vigil
+        self.desk = vigil.desk
+        exchange = vigil.exchange
+        assert exchange is not None
+        self.exchange = exchange
+
+    async def until(self, condition: Callable[[], bool], *, within: float, what: str = "") -> float:
+        """Return the seconds it took; fail with what the feed says of itself."""
+        began = time.monotonic()
+        while not condition():
+            if time.monotonic() - began > within:
+                raise AssertionError(f"{what or 'it'} did not happen: {self.desk.feed.stats()}")
+            await asyncio.sleep(0.01)
+        return time.monotonic() - began
+
+    async def live(self, *, within: float = 5.0) -> float:
+        """Wait until a price arrived on the present connection."""
+        return await self.until(
+            lambda: self.desk.feed.stats().state is FeedState.LIVE, within=within, what="LIVE"
+        )
+
+    def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Read the database as a stranger would, with everything written that was received."""
+        self.vigil.writer.flush()
+        with closing(sqlite3.connect(self.vigil.database.path)) as connection:
+            return connection.execute(sql, values).fetchall()
+
+
+def settings(folder: Path, *, feed: Feed = FAST, **simulator: Any) -> Settings:
+    return Settings(
+        run=Run(exchange="simulated"),
+        storage=Storage(directory=folder),
+        feed=feed,
+        simulator=Simulator(**{"instruments": 80, "rate": 200.0, **simulator}),
+    )
+
+
+@asynccontextmanager
+async def running(folder: Path, *, feed: Feed = FAST, **simulator: Any) -> AsyncIterator[Rig]:
+    """Start a desk on an empty or an old folder; stop it at the end, whatever happened."""
+    vigil = Vigil(settings(folder, feed=feed, **simulator))
+    try:
+        await vigil.start()
+        yield Rig(vigil)
+    finally:
+        vigil.stop()
