@@ -74,20 +74,31 @@ class Inbox:
                 self._items.clear()
                 self._held = 0
 
+    def deliver_rest(self) -> None:
+        """Deliver what is still held; for the loop's thread, when the feed has been stopped."""
+        while (item := self._next()) is not None:
+            self._hand_over(item)
+
     def _drain(self) -> None:
         self._waking = False  # first, so that an item put during delivery wakes us again
         delivered = 0
         while delivered < SLICE:
-            with self._lock:
-                if not self._items:
-                    return
-                item = self._items.popleft()
-                if isinstance(item, Batch):
-                    self._held -= len(item.ticks)
+            item = self._next()
+            if item is None:
+                return
             if isinstance(item, Batch):
                 delivered += len(item.ticks)
             self._hand_over(item)
         self._wake()
+
+    def _next(self) -> Batch | Callable[[], None] | None:
+        with self._lock:
+            if not self._items:
+                return None
+            item = self._items.popleft()
+            if isinstance(item, Batch):
+                self._held -= len(item.ticks)
+            return item
 
     def _hand_over(self, item: Batch | Callable[[], None]) -> None:
         try:

@@ -117,9 +117,11 @@ class UpstoxMarketFeed:
         self._connection.start()
 
     def stop(self) -> None:
-        if self._connection is not None:
+        """End the connection and deliver what it had received: every tick heard is recorded."""
+        if self._connection is not None and self._inbox is not None:
             self._connection.stop()
             self._connection = None
+            self._inbox.deliver_rest()
 
     def want(self, wanted: Mapping[str, Mode], deep: Collection[str] = ()) -> None:
         may = allowed(wanted)

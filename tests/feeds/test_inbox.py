@@ -110,3 +110,15 @@ def test_a_closed_loop_is_ignored() -> None:
     inbox.tell(lambda: None)
 
     assert heard == []
+
+
+async def test_what_is_held_when_the_feed_stops_is_still_delivered_in_order() -> None:
+    heard: list[object] = []
+    inbox = Inbox(asyncio.get_running_loop(), lambda b: heard.append(b.generation))
+    inbox.put(batch(1, size=3_000))
+    inbox.tell(lambda: heard.append("event"))
+    inbox.put(batch(2, size=3_000))
+
+    inbox.deliver_rest()
+
+    assert heard == [1, "event", 2]
