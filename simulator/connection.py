@@ -114,6 +114,10 @@ class FeedConnection(asyncio.Protocol):
     def is_open(self) -> bool:
         return self.record is not None and not self._closing and not self.record.closed
 
+    @property
+    def user(self) -> str:
+        return self.token.user if self.token is not None else ""
+
     # --- what asyncio tells us
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

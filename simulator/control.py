@@ -118,6 +118,15 @@ def control_routes(venue: Venue) -> APIRouter:
     async def show_ledger() -> Response:
         return answer(success(venue.ledger.summary()))
 
+    @routes.get("/ledger/rows")
+    async def show_rows(start: int = 0, count: int = 10_000) -> Response:
+        """Tell ticks sent, as lists in the order of `Sent`; only what has been kept."""
+        try:
+            rows = [list(row) for row in venue.ledger.rows(start, count)]
+        except LookupError as trouble:
+            raise BrokerError(404, message=str(trouble)) from None
+        return answer(success(rows))
+
     @routes.post("/tokens")
     async def change_tokens(request: Request) -> Response:
         asked = await wish(request, ChangeTokens)

@@ -308,7 +308,7 @@ class FeedHost:
             return 403, None
         if self._venue.tokens.check(token.value) is None or self.faults.take(RefuseToken):
             return 401, None
-        mine = [c for c in self.connections if c.token is not None and c.token.user == token.user]
+        mine = [c for c in self.connections if c.is_open and c.user == token.user]
         if len(mine) < CONNECTIONS:
             return 101, token
         kick = self.faults.take(KickOld)
@@ -454,18 +454,22 @@ class FeedHost:
 
 
 def batches(items: Iterable[Update], size: int) -> Iterator[tuple[Update, ...]]:
-    """Cut updates into frames of at most `size`, beginning a new one where a key repeats.
+    """Put updates into frames of at most `size`: each instrument's n-th change into the n-th layer.
 
-    A map holds a key once: of two changes in one frame the first would be lost.
+    A frame's map holds a key once: of two changes in one frame the first would be lost. Changes of
+    one instrument stay in order, those of different ones need not within one flush.
     """
-    batch: dict[str, Update] = {}
+    layers: list[list[Update]] = []
+    seen: dict[str, int] = {}
     for item in items:
-        if item.instrument_key in batch or len(batch) == size:
-            yield tuple(batch.values())
-            batch = {}
-        batch[item.instrument_key] = item
-    if batch:
-        yield tuple(batch.values())
+        nth = seen.get(item.instrument_key, 0)
+        seen[item.instrument_key] = nth + 1
+        if nth == len(layers):
+            layers.append([])
+        layers[nth].append(item)
+    for layer in layers:
+        for start in range(0, len(layer), size):
+            yield tuple(layer[start : start + size])
 
 
 def release(window: list[Frame], shuffle: Shuffle | None, chance: random.Random) -> list[Frame]:

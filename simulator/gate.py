@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -66,7 +67,8 @@ class Gate:
     async def _wait(self, seconds: float) -> None:
         """Let time pass, but not the end of the exchange."""
         if seconds:
-            await asyncio.wait((asyncio.ensure_future(self._closing.wait()),), timeout=seconds)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), seconds)
 
     def _noting(self, scope: Scope, send: Send) -> Send:
         venue = self._venue

@@ -93,8 +93,8 @@ class Rows:
     def __len__(self) -> int:
         return len(self._key)
 
-    def read(self) -> list[Sent]:
-        count = len(self)
+    def read(self, start: int, count: int | None) -> list[Sent]:
+        end = len(self) if count is None else min(len(self), start + count)
         names = list(self._keys)
         return [
             Sent(
@@ -108,7 +108,7 @@ class Rows:
                 bool(self._flags[n] & 0x80),
                 self._flags[n] & 0x7F,
             )
-            for n in range(count)
+            for n in range(start, end)
         ]
 
 
@@ -160,11 +160,11 @@ class Ledger:
             for item in items:
                 self._rows.add(record.number, current_ts, item, initial=initial)
 
-    def rows(self) -> list[Sent]:
-        """Return every tick sent since rows are kept; raise LookupError if they are not."""
+    def rows(self, start: int = 0, count: int | None = None) -> list[Sent]:
+        """Return the ticks sent since rows are kept; raise LookupError if they are not."""
         if self._rows is None:
             raise LookupError("the ledger does not keep rows: switch them on before connecting")
-        return self._rows.read()
+        return self._rows.read(start, count)
 
     def calls_to(self, path: str) -> list[Call]:
         return [call for call in tuple(self.calls) if call.path == path]

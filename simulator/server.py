@@ -1,11 +1,12 @@
 """The simulated exchange: a broker's REST host and a feeder host, on a thread of their own."""
 
 import asyncio
+import logging
 import socket
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -25,7 +26,10 @@ from simulator.venue import Interest, Venue
 HOST = "127.0.0.1"
 PATIENCE = 5.0  # seconds to wait for the thread to start or to do something
 
+Listeners = tuple[socket.socket, socket.socket]
 R = TypeVar("R")
+
+logger = logging.getLogger(__name__)
 
 
 class SimulatedExchange:
@@ -140,7 +144,7 @@ class SimulatedExchange:
         listeners = self._bind()
         ready: Future[None] = Future()
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._main(listeners, ready)), name="simulator", daemon=True
+            target=self._live, args=(listeners, ready), name="simulator", daemon=True
         )
         self._thread.start()
         ready.result(PATIENCE)
@@ -149,9 +153,11 @@ class SimulatedExchange:
     def stop(self) -> None:
         """End every connection and stop listening, within a second; `start` works again."""
         thread, loop = self._thread, self._loop
-        if thread is None or loop is None:
+        if thread is None:
             return
-        loop.call_soon_threadsafe(self._stop.set)
+        if loop is not None:
+            with suppress(RuntimeError):  # an error has ended it already
+                loop.call_soon_threadsafe(self._stop.set)
         thread.join(PATIENCE)
         self._thread = self._loop = self._feed = None
 
@@ -166,7 +172,7 @@ class SimulatedExchange:
     ) -> None:
         self.stop()
 
-    def _bind(self) -> tuple[socket.socket, socket.socket]:
+    def _bind(self) -> Listeners:
         rest = _listener(self._port)
         try:
             feeder = _listener(self._feeder_port)
@@ -178,9 +184,15 @@ class SimulatedExchange:
 
     # --- on the exchange's own thread
 
-    async def _main(
-        self, listeners: tuple[socket.socket, socket.socket], ready: Future[None]
-    ) -> None:
+    def _live(self, listeners: Listeners, ready: Future[None]) -> None:
+        try:
+            asyncio.run(self._main(listeners, ready))
+        except Exception as error:
+            logger.exception("the simulated exchange has ended")
+            if not ready.done():
+                ready.set_exception(error)
+
+    async def _main(self, listeners: Listeners, ready: Future[None]) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self._feed = feed = FeedHost(
             self._venue,
@@ -188,17 +200,20 @@ class SimulatedExchange:
             ping=self._pacing["ping"],
             max_buffer=self._max_buffer,
         )
-        self._venue.faults.on_change(self._fault_changed)
-        rest, serving = await self._serve_rest(listeners[0])
+        rest, serving = self._serve_rest(listeners[0])
         feeder = await self._loop.create_server(feed.accept, sock=listeners[1])
         beat = asyncio.create_task(feed.run())
+        self._venue.faults.on_change(self._fault_changed)
         ready.set_result(None)
-        await self._until_stopped(beat)
-        self._venue.faults.on_change(lambda _: None)
-        feeder.close()
-        beat.cancel()
-        feed.hang_up()
-        await self._end_rest(rest, serving)
+        try:
+            await self._until_stopped(beat)
+        finally:
+            self._venue.faults.on_change(lambda _: None)
+            self._stop.set()
+            feeder.close()
+            beat.cancel()
+            feed.hang_up()
+            await _end_rest(rest, serving)
 
     async def _until_stopped(self, beat: asyncio.Task[None]) -> None:
         """Wait for stop(); a beat that dies ends the exchange loudly instead of a silent feed."""
@@ -208,9 +223,7 @@ class SimulatedExchange:
         if beat.done():
             beat.result()
 
-    async def _serve_rest(
-        self, listener: socket.socket
-    ) -> tuple[uvicorn.Server, "asyncio.Task[None]"]:
+    def _serve_rest(self, listener: socket.socket) -> tuple[uvicorn.Server, "asyncio.Task[None]"]:
         app = create_app(
             self._venue,
             feeder_url=f"ws://{HOST}:{self._feeder_port}",
@@ -225,12 +238,6 @@ class SimulatedExchange:
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         return server, serving
-
-    async def _end_rest(self, server: uvicorn.Server, serving: "asyncio.Task[None]") -> None:
-        server.should_exit = True
-        await asyncio.wait((serving,), timeout=0.5)
-        server.force_exit = True
-        await serving
 
     def _fault_changed(self, fault: Fault | None) -> None:
         self._on_loop(lambda: self._host().faults_changed(fault))
@@ -257,6 +264,13 @@ class SimulatedExchange:
         return done.result(PATIENCE)
 
 
+async def _end_rest(server: uvicorn.Server, serving: "asyncio.Task[None]") -> None:
+    server.should_exit = True
+    await asyncio.wait((serving,), timeout=0.5)
+    server.force_exit = True
+    await serving
+
+
 def _listener(port: int) -> socket.socket:
     # The protocol must be named: asyncio switches Nagle's algorithm off only where it is TCP, and
     # with it on each answer on a kept connection took 44 ms.
@@ -270,13 +284,3 @@ def _listener(port: int) -> socket.socket:
         raise
     listener.setblocking(False)
     return listener
-
-
-def wait_until(condition: Callable[[], bool], *, seconds: float = PATIENCE) -> bool:
-    """Return whether the condition came true within so many seconds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.002)
-    return True

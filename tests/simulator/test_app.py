@@ -28,6 +28,7 @@ from tests.simulator.tiny import (
     PUT,
     T0,
     TOKEN,
+    Client,
     TinyMarket,
     bearer,
 )
@@ -534,6 +535,15 @@ def test_the_ledger_is_told_over_the_wire(rest: httpx.Client) -> None:
 
     assert told["calls"] == {"GET /v2/user/profile": 1}
     assert told["connections"] == []
+
+
+def test_kept_rows_are_told_in_pages(rest: httpx.Client, exchange: SimulatedExchange) -> None:
+    client = Client(exchange)
+    client.snapshot(INFY, CALL, mode="ltpc")
+    client.shut()
+    page = rest.get("/control/ledger/rows", params={"start": 1, "count": 5}).json()["data"]
+
+    assert page == [[1, CALL, T0, T0, 1000, 75, 142.6, True, 1]]
 
 
 @pytest.mark.parametrize(

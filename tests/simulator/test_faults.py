@@ -11,21 +11,25 @@ import websocket
 from google.protobuf.message import DecodeError
 
 from feeds.upstox.proto import market_data_feed_pb2 as pb
+from simulator.clock import ManualExchangeClock
 from simulator.faults import Fault, Faults, Price, Silence, Stall, UnknownFault
 from simulator.frames import Opcode, fragmented, header
 from simulator.limits import Mode
-from simulator.model import Part
-from simulator.server import SimulatedExchange, wait_until
+from simulator.model import Instrument, Part
+from simulator.server import SimulatedExchange
+from simulator.tokens import TokenTable
 from tests.simulator.tiny import (
     CALL,
     INFY,
     NIFTY,
     PUT,
     T0,
+    TOKEN,
     Client,
     TinyMarket,
     authorize,
     bearer,
+    wait_until,
 )
 
 Connect = Callable[[], Client]
@@ -419,6 +423,29 @@ def test_ignored_keys_get_no_data_and_the_others_do(
     assert set(snapshot.feeds) == {INFY}
     assert set(client.message().feeds) == {INFY}
     assert exchange.ledger.connections[0].ignored_keys == 1
+
+
+@pytest.mark.parametrize(("how", "served"), [("serve", 60), ("close", 0)])
+def test_instruments_over_the_limit_can_be_served_or_end_the_connection(
+    clock: ManualExchangeClock, how: str, served: int
+) -> None:
+    many = [
+        Instrument(f"NSE_EQ|X{n}", "NSE_EQ", "EQ", f"X{n}", f"X{n}", str(n), tick_size=0.05)
+        for n in range(60)
+    ]
+    tokens = TokenTable(clock)
+    tokens.add(TOKEN)
+    with SimulatedExchange(TinyMarket(*many), clock=clock, tokens=tokens) as exchange:
+        exchange.faults.set("over_limit", how=how)
+        client = Client(exchange)
+        client.sub(*(i.instrument_key for i in many), mode="full_d30")
+        if how == "close":
+            assert client.close_code() == 1008
+        else:
+            assert len(client.until(pb.Type.initial_feed).feeds) == served
+        client.shut()
+
+    assert exchange.ledger.connections[0].over_limit == 10
 
 
 def test_whole_frames_leave_nothing_out(

@@ -6,8 +6,8 @@ import pytest
 
 from simulator.ledger import Ledger
 from simulator.model import Part
-from simulator.server import SimulatedExchange, wait_until
-from tests.simulator.tiny import CALL, INFY, T0, Client, TinyMarket
+from simulator.server import SimulatedExchange
+from tests.simulator.tiny import CALL, INFY, T0, Client, TinyMarket, wait_until
 
 
 def test_every_tick_sent_is_a_row(

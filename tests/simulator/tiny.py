@@ -1,7 +1,8 @@
 """A hand-made market of a few instruments, and a client of the feed, for tests of the server."""
 
+import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import httpx
@@ -74,6 +75,16 @@ class TinyMarket:
             for name, value in fields.items():
                 setattr(self.quotes[key], name, value)
             yield key, part
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float = 5.0) -> bool:
+    """Return whether the condition came true within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.002)
+    return True
 
 
 def bearer(token: str = TOKEN) -> dict[str, str]:
