@@ -5,7 +5,7 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+import time
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -13,7 +13,6 @@ from trading.errors import CannotStart, TokenRefused
 
 PRIVATE: Final = 0o600
 LONGEST: Final = 16_384  # bytes; a token has some 300
-VARIABLE: Final = "UPSTOX_ACCESS_TOKEN"
 
 
 class TokenStore(Protocol):
@@ -40,21 +39,27 @@ class FixedToken:
 class FileToken:
     """A token in a file of mode 0600, read on every use: it is new every morning.
 
-    A token in the environment wins over the file, but not over one that was saved since.
+    A token that was given at the start (by the environment, which cannot change any more) wins
+    over a file that is older than the start, and yields to one that was written since.
     """
 
-    def __init__(self, path: Path, *, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, path: Path, *, given: str = "") -> None:
         self._path = path
-        self._environment = environment
-        self._overridden = ""  # the value of the environment that a saved token replaces
+        self._given = given.strip()
+        self._since = time.time_ns()
 
     def load(self) -> str:
         """Raises TokenRefused where there is no token, CannotStart where others could read it."""
-        given = self._environment.get(VARIABLE, "").strip()
-        token = given if given and given != self._overridden else self._read()
+        token = self._given if self._given and not self._written_since() else self._read()
         if not token:
             raise TokenRefused("there is no access token: log in to the broker")
         return token
+
+    def _written_since(self) -> bool:
+        try:
+            return self._path.lstat().st_mtime_ns >= self._since
+        except OSError:
+            return False
 
     def save(self, token: str) -> None:
         """Replace the file in one step, so that a reader sees the old token or the new one."""
@@ -71,7 +76,6 @@ class FileToken:
             with contextlib.suppress(OSError):
                 draft.unlink()
             raise
-        self._overridden = self._environment.get(VARIABLE, "").strip()
 
     def _read(self) -> str:
         try:

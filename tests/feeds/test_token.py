@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from feeds.upstox.token import VARIABLE, FileToken, FixedToken, mark
+from feeds.upstox.token import FileToken, FixedToken, mark
 from trading.errors import CannotStart, TokenRefused
 
 
-def store(path: Path, environment: dict[str, str] | None = None) -> FileToken:
-    return FileToken(path, environment=environment or {})
+def store(path: Path, *, given: str = "") -> FileToken:
+    return FileToken(path, given=given)
 
 
 def test_a_saved_token_is_private_and_comes_back(tmp_path: Path) -> None:
@@ -60,15 +60,15 @@ def test_no_token_is_a_matter_for_the_login(tmp_path: Path) -> None:
         store(tmp_path / "none").load()
 
 
-def test_the_environment_wins_until_a_newer_token_is_saved(tmp_path: Path) -> None:
-    environment = {VARIABLE: "from outside"}
-    ours = store(tmp_path / "token", environment)
+def test_a_token_given_at_the_start_yields_to_a_file_written_since(tmp_path: Path) -> None:
+    """Otherwise yesterday's environment would shut out this morning's token."""
+    path = tmp_path / "token"
+    store(path).save("yesterday's file")
+    ours = store(path, given="from outside\n")
     assert ours.load() == "from outside"
-    ours.save("new")
-    assert ours.load() == "new"
-    environment[VARIABLE] = "newer"
+    store(path).save("this morning's")
 
-    assert ours.load() == "newer"
+    assert ours.load() == "this morning's"
 
 
 def test_a_mark_changes_with_the_token_and_tells_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,433 @@
+"""Builds the desk out of its parts, starts them in order, and stops them backwards."""
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Coroutine
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from nicegui import app, ui
+from storage.catalogue import InstrumentCatalogue
+from storage.journal import DatabaseJournal
+from storage.recorder import Recorder
+from storage.retention import Retention
+
+from alerts import logs
+from alerts.vitals import LoopVitals
+from dashboard.app import register
+from dashboard.guard import Security
+from feeds.connection import Timing
+from feeds.upstox.hours import calendar, unusual
+from feeds.upstox.instruments import Master
+from feeds.upstox.market_feed import UpstoxMarketFeed
+from feeds.upstox.rest import UpstoxRest
+from feeds.upstox.token import FileToken, TokenStore
+from settings import Settings, is_loopback, load_settings
+from simulator.build import Options, create_exchange, parse_start
+from simulator.server import SimulatedExchange
+from storage.database import open_database
+from storage.folder import DataFolder
+from storage.writer import Writer
+from trading.candles import CandleBuilder
+from trading.clock import Clock, ExchangeTime, SystemClock
+from trading.desk import Desk, World
+from trading.errors import CannotStart, VigilError
+from trading.hours import IST, TradingHours
+from trading.market_data import MarketDataService
+from trading.model import Mode
+from trading.session import SessionWatch
+from trading.subscriptions import SubscriptionBook
+
+log = logging.getLogger("vigil")
+
+HERE: Final = Path(__file__).parent
+CANARIES: Final = ("NSE_INDEX|Nifty 50", "NSE_INDEX|Nifty Bank")
+LIBRARIES: Final = ("nicegui", "sqlmodel", "apscheduler", "websocket-client", "protobuf")
+CALENDAR_DAYS: Final = 8  # of the broker's timings, today included
+
+
+def main() -> None:
+    """Refuse in one line before anything is half started, else run until told to stop."""
+    try:
+        settings = load_settings(_arguments().settings)
+        prepare_process(settings)
+        vigil = Vigil(settings)
+    except CannotStart as error:
+        sys.exit(f"vigil cannot start: {error}")
+    try:
+        serve(vigil, settings)
+    except KeyboardInterrupt:
+        log.info("stopped by Ctrl-C")
+    finally:
+        if not under_test():  # there ui.run returns at once and the test's app goes on
+            vigil.stop()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="main.py", description="Vigil, a trading desk")
+    parser.add_argument("--settings", type=Path, default=HERE / "settings.toml", metavar="FILE")
+    return parser.parse_args([] if under_test() else None)
+
+
+def serve(vigil: "Vigil", settings: Settings) -> None:
+    """Show the desk's pages until somebody stops the process."""
+    app.state.vigil = vigil  # the way tests reach it
+    register(vigil.desk, _security(settings))
+    app.on_startup(vigil.start)
+    app.on_shutdown(vigil.stop)
+    ui.run(
+        host=settings.server.host,
+        port=settings.server.port,
+        reload=False,
+        show=settings.server.open_browser,
+        title="Vigil",
+        dark=True,
+        show_welcome_message=False,
+        timeout_graceful_shutdown=2,  # else an open request keeps a stop waiting for ever
+        message_history_length=200,
+        tailwind=False,  # its compiler in the browser costs more than our few styles
+        binding_refresh_interval=None,  # live numbers travel as patches, nothing is bound
+    )
+
+
+def _security(settings: Settings) -> Security:
+    server = settings.server
+    hosts = (*server.allowed_hosts, "test") if under_test() else server.allowed_hosts
+    return Security(
+        port=server.port,
+        allowed_hosts=hosts,
+        password=server.password.get_secret_value() or None,
+        secret=session_secret(settings.storage.directory),
+    )
+
+
+def under_test() -> bool:
+    return "NICEGUI_USER_SIMULATION" in os.environ
+
+
+def prepare_process(settings: Settings) -> None:
+    known = [settings.upstox.token, settings.server.password]
+    logs.prepare(settings.run.log_level, [secret.get_secret_value() for secret in known])
+    sys.setswitchinterval(0.001)  # a frame of 2,000 instruments would hold the loop up for 7 ms
+    gc.set_threshold(50_000, 20, 20)  # ticks are many and never in circles
+    if not under_test():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again at the end
+        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+
+
+def refuse_busy_port(host: str, port: int) -> None:
+    """Find out now what uvicorn would only find out after every part has started."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise CannotStart(
+                f"{host}:{port} cannot be used: {error.strerror}. Stop what uses it, or set "
+                "another port: VIGIL_SERVER__PORT"
+            ) from None
+
+
+def session_secret(folder: Path) -> str:
+    """Return the key that signs login cookies: made once, readable by its owner only."""
+    file = folder / "session_secret"
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except FileExistsError:
+        return file.read_text(encoding="ascii")
+    with os.fdopen(descriptor, "w", encoding="ascii") as opened:
+        secret = secrets.token_urlsafe(32)
+        opened.write(secret)
+        return secret
+
+
+def clock_of_simulator(base_url: str) -> Clock:
+    """Return the time of a simulated exchange in another process, the real one if it is silent."""
+    try:
+        told = httpx.get(f"{base_url}/control/clock", timeout=2.0, trust_env=False).json()["data"]
+        start, speed = datetime.fromtimestamp(told["now_ms"] / 1000, UTC), float(told["speed"])
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        log.warning("%s does not tell its time; the desk runs on this machine's", base_url)
+        return SystemClock()
+    begun = time.monotonic()
+    return ExchangeTime(lambda: start + timedelta(seconds=(time.monotonic() - begun) * speed))
+
+
+class SignedInDaily:
+    """The token of the simulated broker's one customer, who signs in again when it has ended."""
+
+    def __init__(self, exchange: SimulatedExchange) -> None:
+        self._tokens = exchange.tokens
+        self._token = exchange.tokens.issue().value
+
+    def load(self) -> str:
+        if self._tokens.check(self._token) is None:
+            self._token = self._tokens.issue().value
+        return self._token
+
+    def save(self, token: str) -> None:
+        self._token = token
+
+
+class Vigil:
+    """The running desk. Each part that is built or started pushes its own undo."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._undo = ExitStack()
+        try:
+            self._build()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Unwind whatever was started; safe from any stage of the start, and when called twice."""
+        try:
+            self._undo.close()
+        except Exception:
+            log.exception("a part did not stop cleanly; the others did")
+
+    # building
+
+    def _build(self) -> None:
+        settings = self._settings
+        folder = DataFolder(settings.storage.directory)
+        self._undo.callback(folder.release)
+        if not under_test():
+            refuse_busy_port(settings.server.host, settings.server.port)
+        self.exchange = self._simulated_exchange()
+        self.world = self._world()
+        self.clock = self._clock()
+        self._build_storage(folder.path)
+        self._build_core()
+        self._build_feed(folder.path)
+        self._connect()
+
+    def _simulated_exchange(self) -> SimulatedExchange | None:
+        if self._settings.run.exchange != "simulated":
+            return None
+        simulator = self._settings.simulator
+        try:
+            exchange = create_exchange(
+                Options(
+                    port=simulator.port,
+                    seed=simulator.seed,
+                    instruments=simulator.instruments,
+                    rate=simulator.rate,
+                    start=parse_start(simulator.start) if simulator.start else None,
+                    speed=simulator.speed,
+                    replay=simulator.replay,
+                    chain=simulator.chain or None,
+                )
+            )
+            exchange.start()
+        except (OSError, ValueError) as error:
+            raise CannotStart(f"simulated exchange: {error}") from None
+        self._undo.callback(exchange.stop)
+        return exchange
+
+    def _world(self) -> World:
+        run, simulator = self._settings.run, self._settings.simulator
+        if run.exchange == "upstox":
+            # nothing on this machine is the real broker, whatever the setting says
+            local = is_loopback(urlsplit(self._settings.upstox.base_url).hostname or "")
+            return World("simulated" if local else "upstox", run.execution)
+        return World("replay" if simulator.replay else "simulated", run.execution)
+
+    def _clock(self) -> Clock:
+        if self.exchange:
+            return ExchangeTime(self.exchange.clock.now)
+        if self.world.is_mock:
+            return clock_of_simulator(self._settings.upstox.base_url)
+        return SystemClock()
+
+    def _build_storage(self, folder: Path) -> None:
+        # A file for each world: a simulated day's calendar must never be taken for a real one's.
+        self.database = open_database(folder / f"{self.world.exchange}.db")
+        self._undo.callback(self.database.close)
+        self.writer = Writer(self.database, capacity=self._settings.storage.queue_rows)
+        self._undo.callback(self.writer.stop)
+        self.catalogue = InstrumentCatalogue(self.database, self.writer, is_mock=self.world.is_mock)
+        self.journal = DatabaseJournal(self.database, self.writer, is_mock=self.world.is_mock)
+        self._undo.callback(self.journal.close)
+
+    def _build_core(self) -> None:
+        self.market_data = MarketDataService(self.clock)
+        self.subscriptions = SubscriptionBook()
+        self.candles = CandleBuilder()
+        self.hours = TradingHours(self.journal.hours_now())
+        self.vitals = LoopVitals()
+
+    def _build_feed(self, folder: Path) -> None:
+        upstox = self._settings.upstox
+        base = self.exchange.base_url if self.exchange else upstox.base_url
+        assets = self.exchange.base_url if self.exchange else upstox.assets_url
+        token = self._token(folder)
+        try:
+            self.rest = UpstoxRest(base, token, assets_url=assets, is_mock=self.world.is_mock)
+        except ValueError as error:
+            raise CannotStart(f"settings: [upstox]: {error}") from None
+        self.feed = UpstoxMarketFeed(
+            self.rest,
+            token,
+            self.clock,
+            deliver=self.market_data.publish,
+            is_mock=self.world.is_mock,
+            timing=self._timing(),
+        )
+
+    def _token(self, folder: Path) -> TokenStore:
+        if self.exchange:
+            return SignedInDaily(self.exchange)
+        upstox = self._settings.upstox
+        return FileToken(folder / upstox.token_file, given=upstox.token.get_secret_value())
+
+    def _timing(self) -> Timing:
+        feed = self._settings.feed
+        return Timing(
+            handshake=feed.handshake_seconds,
+            ping_after=feed.ping_seconds,
+            ping_wait=feed.ping_timeout,
+            stall=feed.stall_seconds,
+            snapshot=feed.snapshot_seconds,
+            backoff_open=feed.backoff_open,
+            backoff_closed=feed.backoff_closed,
+            contested=feed.contested_seconds,
+        )
+
+    def _connect(self) -> None:
+        """Join the parts: ticks to candles and disk, wishes to the feed."""
+        self.desk = Desk(
+            world=self.world,
+            clock=self.clock,
+            market_data=self.market_data,
+            subscriptions=self.subscriptions,
+            hours=self.hours,
+            candles=self.candles,
+            feed=self.feed,
+            journal=self.journal,
+            catalogue=self.catalogue,
+            vitals=self.vitals,
+            started=self.clock.now(),
+            versions={name: version(name) for name in LIBRARIES},
+            canaries=CANARIES,
+        )
+        self.watch = SessionWatch(
+            clock=self.clock,
+            hours=self.hours,
+            subscriptions=self.subscriptions,
+            feed=self.feed,
+            candles=self.candles,
+        )
+        self.market_data.ticks.subscribe(self.candles.add)
+        self.market_data.late.subscribe(self.candles.add)
+        self.feed.changes.subscribe(self.watch.on_change)
+        self.recorder = Recorder(self.writer, self.clock, is_mock=self.world.is_mock)
+        self.recorder.follow(self.market_data, self.candles, self.feed)
+        self.subscriptions.changes.subscribe(lambda w: self.feed.want(w.modes, w.deep))
+        self.subscriptions.hold("header", CANARIES, Mode.FULL)
+
+    # running
+
+    async def start(self) -> None:
+        """Start what needs the loop; whatever fails is shown on the page and by /health."""
+        progress = self.desk.progress
+        try:
+            self._keep_running(self.vitals.run())
+            self.feed.start()
+            self._undo.callback(self._stop_feed)
+            self._schedule()
+            self._keep_running(self._first_look())
+            progress.stage = "ready"
+        except Exception:
+            progress.stage, progress.reason = "failed", "see the log"
+            log.exception("the desk could not start")
+        gc.freeze()  # what is here now stays: no need to look at it again and again
+
+    def _keep_running(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._undo.callback(task.cancel)
+
+    def _stop_feed(self) -> None:
+        self.desk.progress.stage = "stopping"
+        self.feed.stop()  # delivers what it holds
+        self.candles.flush()
+
+    def _schedule(self) -> None:
+        """Every job is `async def` and never dropped for lateness (APScheduler's default is)."""
+        scheduler = AsyncIOScheduler(
+            timezone=IST,
+            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+        )
+        add = scheduler.add_job
+        add(self.watch.look, "interval", seconds=1, id="session watch")
+        add(self.recorder.heartbeat, "interval", seconds=10, id="heartbeat")
+        add(self.refresh_instruments, "interval", hours=6, id="instruments")
+        add(self.refresh_hours, "interval", hours=6, id="hours")
+        add(
+            Retention(
+                self.writer,
+                self.clock,
+                self._settings.storage.keep_ticks_days,
+                self._settings.storage.keep_candles_days,
+            ).run,
+            "interval",
+            hours=1,
+            id="retention",
+        )
+        scheduler.start()
+        self.scheduler = scheduler
+        self._undo.callback(scheduler.shutdown, wait=False)
+
+    async def _first_look(self) -> None:
+        """Load the calendar and the instruments as soon as there is a broker to ask."""
+        delay = 1.0
+        while not (await self.refresh_hours() and await self.refresh_instruments()):
+            await asyncio.sleep(delay)
+            delay = min(60.0, delay * 2)
+
+    async def refresh_hours(self) -> bool:
+        """Take over the broker's holidays and odd days; without them our own tables stand."""
+        try:
+            declared = calendar(await self.rest.holidays())
+            today = self.clock.now().astimezone(IST).date()
+            days = [today + timedelta(days=n) for n in range(CALENDAR_DAYS)]
+            odd = [s for d in days for s in unusual(d, await self.rest.timings(d), self.hours)]
+        except VigilError as error:
+            log.warning("trading hours stay as they are: %s", error)
+            return False
+        await self.journal.keep_broker_hours(declared.holidays, (*declared.specials, *odd))
+        self.hours.replace(await self.journal.hours())
+        return True
+
+    async def refresh_instruments(self) -> bool:
+        try:
+            master = Master(await self.rest.instruments_master())
+            await asyncio.to_thread(self.catalogue.replace, master)
+        except VigilError as error:
+            log.warning("instruments stay as they are: %s", error)
+            return False
+        log.info(
+            "instruments: %d unknown types and %d bad rows left out", master.unknown, master.bad
+        )
+        return True
+
+
+if __name__ in {"__main__", "__mp_main__"}:
+    main()
