@@ -21,10 +21,6 @@ from urllib.parse import urlsplit
 import httpx
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from nicegui import app, ui
-from storage.catalogue import InstrumentCatalogue
-from storage.journal import DatabaseJournal
-from storage.recorder import Recorder
-from storage.retention import Retention
 
 from alerts import logs
 from alerts.vitals import LoopVitals
@@ -39,8 +35,12 @@ from feeds.upstox.token import FileToken, TokenStore
 from settings import Settings, is_loopback, load_settings
 from simulator.build import Options, create_exchange, parse_start
 from simulator.server import SimulatedExchange
+from storage.catalogue import InstrumentCatalogue
 from storage.database import open_database
 from storage.folder import DataFolder
+from storage.journal import DatabaseJournal
+from storage.recorder import Recorder
+from storage.retention import Retention
 from storage.writer import Writer
 from trading.candles import CandleBuilder
 from trading.clock import Clock, ExchangeTime, SystemClock
@@ -264,6 +264,7 @@ class Vigil:
         self.writer = Writer(self.database, capacity=self._settings.storage.queue_rows)
         self._undo.callback(self.writer.stop)
         self.catalogue = InstrumentCatalogue(self.database, self.writer, is_mock=self.world.is_mock)
+        self._undo.callback(self.catalogue.close)
         self.journal = DatabaseJournal(self.database, self.writer, is_mock=self.world.is_mock)
         self._undo.callback(self.journal.close)
 

@@ -1,0 +1,124 @@
+"""Deletes what is older than the trader wants to keep, in bites that let the writer go on."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from sqlalchemy import Connection
+
+from storage.moments import to_ms
+from storage.writer import Writer
+from trading.clock import Clock
+from trading.errors import VigilError
+
+log = logging.getLogger(__name__)
+
+BITE: Final = 2_000  # rows: one DELETE of 200,000 held the write lock for half a second
+PAUSE: Final = 0.02  # seconds between two bites, which belong to the ticks
+SERIES: Final = 200  # instruments whose oldest candle is looked at in one bite
+AHEAD: Final = timedelta(days=1)  # a row later than that was stamped by another clock
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    ticks: int = 0
+    candles: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Bite:
+    deleted: int
+    reached: int | None  # go on behind this id; None at the end
+
+
+class Retention:
+    """Counts days on the desk's clock, which on a simulated exchange is the exchange's."""
+
+    def __init__(self, writer: Writer, clock: Clock, ticks_days: int, candles_days: int) -> None:
+        self._writer = writer
+        self._clock = clock
+        self._ticks_days = ticks_days
+        self._candles_days = candles_days
+
+    async def run(self) -> Deleted:
+        """Delete and return how much; in trouble it is less, and the next run has more to do."""
+        now = self._clock.now()
+        ticks_before = to_ms(now - timedelta(days=self._ticks_days))
+        candles_before = to_ms(now - timedelta(days=self._candles_days))
+        deleted = Deleted(
+            ticks=await self._all(_TickBites(ticks_before, to_ms(now + AHEAD))),
+            candles=await self._all(_CandleBites(candles_before)),
+        )
+        if deleted.ticks or deleted.candles:
+            log.info("retention: %d ticks, %d candles deleted", deleted.ticks, deleted.candles)
+        return deleted
+
+    async def _all(self, bites: "_TickBites | _CandleBites") -> int:
+        total = 0
+        reached: int | None = 0
+        while reached is not None:
+            try:
+                take = partial(bites.take, behind=reached)
+                bite = await asyncio.wrap_future(self._writer.submit(take))
+            except VigilError as error:
+                log.warning("retention: %s; goes on at the next run", error)
+                break
+            total += bite.deleted
+            reached = bite.reached
+            await asyncio.sleep(PAUSE)
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class _TickBites:
+    """Ids grow with the time of arrival, so the first young row is the end.
+
+    A row from the future is no sign of youth: two worlds with clocks of their own share the table.
+    """
+
+    before: int
+    future: int
+
+    def take(self, connection: Connection, behind: int) -> _Bite:
+        reached, rows, old, young = connection.exec_driver_sql(
+            "SELECT max(id), count(*), coalesce(sum(received < ?), 0), "
+            "coalesce(sum(received BETWEEN ? AND ?), 0) FROM "
+            "(SELECT id, received FROM quote_ticks WHERE id > ? ORDER BY id LIMIT ?)",
+            (self.before, self.before, self.future, behind, BITE),
+        ).one()
+        if old:
+            connection.exec_driver_sql(
+                "DELETE FROM quote_ticks WHERE id > ? AND id <= ? AND received < ?",
+                (behind, reached, self.before),
+            )
+        return _Bite(old, None if young or rows < BITE else reached)
+
+
+@dataclass(frozen=True, slots=True)
+class _CandleBites:
+    """One instrument after the other: a search by age alone would read the whole table."""
+
+    before: int
+
+    def take(self, connection: Connection, behind: int) -> _Bite:
+        deleted = 0
+        for _ in range(SERIES):
+            instrument = connection.exec_driver_sql(
+                "SELECT min(instrument_id) FROM candles WHERE instrument_id > ?", (behind,)
+            ).scalar()
+            if instrument is None:
+                return _Bite(deleted, None)
+            rows = connection.exec_driver_sql(
+                "DELETE FROM candles WHERE instrument_id = ?1 AND start IN (SELECT start FROM "
+                "candles WHERE instrument_id = ?1 AND start < ?2 ORDER BY start LIMIT ?3)",
+                (instrument, self.before, BITE),
+            ).rowcount
+            deleted += rows
+            if rows < BITE:
+                behind = instrument
+            if deleted >= BITE:
+                break
+        return _Bite(deleted, behind)
