@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -46,7 +46,7 @@ from trading.candles import CandleBuilder
 from trading.clock import Clock, ExchangeTime, SystemClock
 from trading.desk import Desk, World
 from trading.errors import CannotStart, VigilError
-from trading.hours import IST, TradingHours
+from trading.hours import IST, SpecialSession, TradingHours
 from trading.market_data import MarketDataService
 from trading.model import Mode
 from trading.session import SessionWatch
@@ -166,6 +166,14 @@ def clock_of_simulator(base_url: str) -> Clock:
         return SystemClock()
     begun = time.monotonic()
     return ExchangeTime(lambda: start + timedelta(seconds=(time.monotonic() - begun) * speed))
+
+
+def _once(
+    declared: Sequence[SpecialSession], odd: Iterable[SpecialSession]
+) -> list[SpecialSession]:
+    """Join the sessions of two answers; a day that has its own name already keeps it."""
+    named = {(session.day, session.segment) for session in declared}
+    return [*declared, *(s for s in odd if (s.day, s.segment) not in named)]
 
 
 class SignedInDaily:
@@ -328,6 +336,7 @@ class Vigil:
             started=self.clock.now(),
             versions={name: version(name) for name in LIBRARIES},
             canaries=CANARIES,
+            first_watchlist=self._settings.run.first_watchlist,
         )
         self.watch = SessionWatch(
             clock=self.clock,
@@ -394,7 +403,11 @@ class Vigil:
         )
         scheduler.start()
         self.scheduler = scheduler
-        self._undo.callback(scheduler.shutdown, wait=False)
+        self._undo.callback(self._stop_scheduler, asyncio.get_running_loop())
+
+    def _stop_scheduler(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not loop.is_closed():  # as after a second Ctrl-C, which took the timers with it
+            self.scheduler.shutdown(wait=False)
 
     async def _first_look(self) -> None:
         """Load the calendar and the instruments as soon as there is a broker to ask."""
@@ -407,13 +420,14 @@ class Vigil:
         """Take over the broker's holidays and odd days; without them our own tables stand."""
         try:
             declared = calendar(await self.rest.holidays())
+            ours = TradingHours(await self.journal.hours_without_broker())
             today = self.clock.now().astimezone(IST).date()
             days = [today + timedelta(days=n) for n in range(CALENDAR_DAYS)]
-            odd = [s for d in days for s in unusual(d, await self.rest.timings(d), self.hours)]
+            odd = [s for d in days for s in unusual(d, await self.rest.timings(d), ours)]
         except VigilError as error:
             log.warning("trading hours stay as they are: %s", error)
             return False
-        await self.journal.keep_broker_hours(declared.holidays, (*declared.specials, *odd))
+        await self.journal.keep_broker_hours(declared.holidays, _once(declared.specials, odd))
         self.hours.replace(await self.journal.hours())
         return True
 

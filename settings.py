@@ -36,6 +36,7 @@ class Run(Section):
     exchange: Literal["simulated", "upstox"] = "simulated"
     execution: Literal["broker", "paper"] = "broker"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    first_watchlist: tuple[str, ...] = ("NSE_INDEX|Nifty 50", "NSE_INDEX|Nifty Bank")
 
 
 class Server(Section):

@@ -48,7 +48,7 @@ def register(desk: Desk, security: Security) -> None:
     """Make the desk's pages known; call it once, before `ui.run`."""
     sheet = Sheet(desk.market_data, desk.world)
     pulse = Pulse(desk, sheet, emit)
-    watchlist = Watchlist(desk.journal, desk.canaries)
+    watchlist = Watchlist(desk.journal, desk.first_watchlist)
     found = pages()
     guard.install(app, security)
     endpoints.install(app, desk, tabs=lambda: pulse.tabs)

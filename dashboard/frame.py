@@ -126,10 +126,11 @@ def short_name(instrument: Instrument | None, key: str) -> str:
 
 
 def _times(desk: Desk) -> None:
-    state = desk.hours.state(lights.header_segment(desk), desk.clock.now())
+    now = desk.clock.now()
+    state = desk.hours.state(lights.header_segment(desk), now)
     ui.label("").classes("v-clock").mark("clock")
     with ui.element("div").classes("v-session-line"):
-        ui.label(lights.countdown(state).session).classes("v-session").mark("session")
+        ui.label(lights.countdown(state, now).session).classes("v-session").mark("session")
         ui.label("").classes("v-count")
 
 

@@ -64,7 +64,8 @@ def sentence(desk: Desk) -> str:
         return f"◐ Degraded: {'; '.join(found)}"
     light = desk_light(desk)
     if light.level is Level.CLOSED:
-        return f"● All systems good. {light.text.capitalize()}"
+        words, comma, rest = light.text.partition(",")
+        return f"● All systems good. {words.capitalize()}{comma}{rest}"
     return "● All systems good"
 
 

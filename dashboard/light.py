@@ -1,7 +1,7 @@
 """The light in the header: may the prices on this page be acted on, and if not, why."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -103,9 +103,11 @@ def header_segment(desk: Desk) -> str:
     return segment_of(desk.canaries[0]) if desk.canaries else DEFAULT_SEGMENT
 
 
-def countdown(market: MarketState) -> Countdown:
+def countdown(market: MarketState, now: datetime) -> Countdown:
     name = f": {market.name}" if market.name else ""
     if market.phase is Phase.OPEN:
+        if market.until is None or market.until - now > timedelta(days=1):
+            return Countdown(f"Open{name}, does not close", "", None)  # a simulated exchange
         return Countdown(f"Open{name}", "closes in", _ms(market.until))
     if market.phase is Phase.UNKNOWN:
         return Countdown("Hours not known", "", None)

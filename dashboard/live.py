@@ -381,7 +381,7 @@ class Pulse:
         now = desk.clock.now()
         segments = {segment_of(key) for tab in self._tabs for key in tab.instruments()}
         light = lights.desk_light(desk)
-        session = lights.countdown(desk.hours.state(lights.header_segment(desk), now))
+        session = lights.countdown(desk.hours.state(lights.header_segment(desk), now), now)
         return {
             "light": (str(light.level), light.text),
             "session": (session.session, session.verb, session.until),

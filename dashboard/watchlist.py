@@ -22,7 +22,7 @@ class Watchlist:
         if self._keys is None:
             kept = await self._journal.watchlist()
             if self._keys is None:  # another tab may have been faster
-                self._keys = kept or list(self._defaults)
+                self._keys = list(self._defaults) if kept is None else kept
         return list(self._keys)
 
     async def add(self, instrument_key: str) -> None:

@@ -74,19 +74,9 @@ def _engine(path: Path, *, query_only: bool) -> Engine:
     return engine
 
 
-def _connect(
-    path: Path, *, query_only: bool = False, patience: float = BUSY_TIMEOUT
-) -> sqlite3.Connection:
-    """Return a connection; mode=rw because a plain open would create a missing file."""
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=rw",
-        uri=True,
-        timeout=patience,
-        isolation_level=None,
-        check_same_thread=False,
-    )
+def _connect(path: Path, *, query_only: bool) -> sqlite3.Connection:
+    connection = _open(path, patience=BUSY_TIMEOUT)
     settings: dict[str, Any] = {
-        "busy_timeout": int(patience * 1000),
         "journal_mode": "WAL",
         "foreign_keys": "ON",
         "journal_size_limit": WAL_CAP,
@@ -101,6 +91,17 @@ def _connect(
         connection.close()
         raise
     return connection
+
+
+def _open(path: Path, *, patience: float) -> sqlite3.Connection:
+    """Open an existing file and change nothing yet; a plain connect would create a missing one."""
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        timeout=patience,
+        isolation_level=None,
+        check_same_thread=False,
+    )
 
 
 # Refusals
@@ -172,7 +173,7 @@ def _advice(error: Exception, path: Path) -> str:
 
 
 def _check_and_upgrade(path: Path, patience: float) -> None:
-    with closing(_connect(path, patience=patience)) as connection:
+    with closing(_open(path, patience=patience)) as connection:
         connection.execute("BEGIN IMMEDIATE")  # a lock that is held now would be held against us
         connection.execute("ROLLBACK")
         _refuse_damage(connection, path)

@@ -18,6 +18,7 @@ class Fact(StrEnum):
     """The names in desk_state."""
 
     ALIVE = "alive"  # ms of the desk's clock
+    WATCHLIST = "watchlist"  # 1 once the trader has kept a list, be it an empty one
     MASTER = "master"  # number of the last instrument master that was taken over whole
 
 

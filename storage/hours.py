@@ -15,19 +15,21 @@ Key = TypeVar("Key")
 _RANKS: Final = {source: rank for rank, source in enumerate(SOURCES)}
 
 
-def load(connection: Connection) -> HoursRules:
-    """Return the rules that count.
+def load(connection: Connection, *, broker: bool = True) -> HoursRules:
+    """Return the rules that count, or, without `broker`, what would count if it said nothing.
 
     A segment's templates, and a segment's sessions of one date, are taken as a whole from the
     trader if he gave any, else from the broker, else from our defaults. The broker's list of
     holidays covers whole years: our defaults count only in years of which it says nothing; what
     the trader adds always counts.
     """
-    templates = _prevailing(_rows(connection, HoursTemplateRow), lambda row: row.segment)
-    specials = _prevailing(_rows(connection, SpecialSessionRow), lambda row: (row.day, row.segment))
+    templates = _prevailing(_rows(connection, HoursTemplateRow, broker), lambda row: row.segment)
+    specials = _prevailing(
+        _rows(connection, SpecialSessionRow, broker), lambda row: (row.day, row.segment)
+    )
     return HoursRules(
         tuple(_template(row) for row in templates),
-        tuple(_holidays(_rows(connection, HolidayRow))),
+        tuple(_holidays(_rows(connection, HolidayRow, broker))),
         tuple(_special(row) for row in specials),
     )
 
@@ -50,8 +52,10 @@ def keep_templates(
     _replace(connection, HoursTemplateRow, source, [_template_values(t) for t in templates])
 
 
-def _rows(connection: Connection, table: type[Any]) -> Sequence[Row[Any]]:
-    return connection.execute(select(table.__table__).order_by(table.__table__.c.id)).all()
+def _rows(connection: Connection, table: type[Any], broker: bool) -> Sequence[Row[Any]]:
+    row = table.__table__.c
+    query = select(table.__table__).order_by(row.id)
+    return connection.execute(query if broker else query.where(row.source != "broker")).all()
 
 
 def _prevailing(rows: Sequence[Row[Any]], key: Callable[[Row[Any]], Key]) -> list[Row[Any]]:

@@ -107,12 +107,17 @@ class DatabaseJournal:
 
     # What the trader keeps
 
-    async def watchlist(self) -> list[str]:
+    async def watchlist(self) -> list[str] | None:
+        return await self._reader.run(self._kept_watchlist)
+
+    def _kept_watchlist(self, connection: Connection) -> list[str] | None:
         row = _watchlist.c
         query = (
             select(row.instrument_key).where(row.is_mock == self._is_mock).order_by(row.position)
         )
-        return list(await self._reader.run(lambda c: c.execute(query).scalars().all()))
+        keys = list(connection.execute(query).scalars())
+        kept = gaps.fact(connection, Fact.WATCHLIST, is_mock=self._is_mock)
+        return keys if keys or kept else None
 
     async def set_watchlist(self, instrument_keys: Sequence[str]) -> None:
         rows = [
@@ -124,6 +129,7 @@ class DatabaseJournal:
             connection.execute(delete(_watchlist).where(_watchlist.c.is_mock == self._is_mock))
             if rows:
                 connection.execute(insert(_watchlist), rows)
+            gaps.keep_fact(connection, Fact.WATCHLIST, 1, is_mock=self._is_mock)
 
         await asyncio.wrap_future(self._writer.submit(replace))
 
@@ -131,6 +137,10 @@ class DatabaseJournal:
 
     async def hours(self) -> HoursRules:
         return await self._reader.run(hours.load)
+
+    async def hours_without_broker(self) -> HoursRules:
+        """Return what its answers are compared with; its own earlier ones would look usual."""
+        return await self._reader.run(lambda c: hours.load(c, broker=False))
 
     def hours_now(self) -> HoursRules:
         """Return the same while there is no loop yet."""

@@ -48,6 +48,7 @@ _KINDS: Final = {
 _ORDER: Final = """
     ORDER BY i.symbol = :text COLLATE NOCASE DESC,
              CASE i.type WHEN 'INDEX' THEN 0 WHEN 'EQ' THEN 1 WHEN 'FUT' THEN 2 ELSE 3 END,
+             substr(i.symbol, 1, length(:text)) = :text COLLATE NOCASE DESC,
              instr(:whole, ' ' || upper(i.underlying_symbol) || ' ') > 0 DESC,
              i.expiry IS NULL DESC, i.expiry, abs(i.strike - :strike), i.strike, i.symbol, i.id
     LIMIT :limit

@@ -68,6 +68,7 @@ class Writer:
         self, database: Database, *, capacity: int = 200_000, reserve: int = RESERVE
     ) -> None:
         self._capacity = capacity
+        self._batch = min(BATCH, capacity // 2)  # the rest stays where the oldest can be dropped
         self._queue: deque[Frame] = deque()
         self._candles: deque[list[Candle]] = deque()
         self._records: deque[_Record[Any]] = deque()
@@ -279,7 +280,8 @@ class Writer:
             record.future.set_exception(error)
             return
         record.future.set_result(result)
-        if time.monotonic() - self._last_refusal >= CALM:
+        calm = time.monotonic() - self._last_refusal >= CALM
+        if calm and not self._seen.little_room:
             self._enter(StorageState.OK)
 
     def _expire(self, reason: VigilError) -> None:
@@ -328,7 +330,7 @@ class Writer:
     def _take(self) -> int:
         """Take up to a batch of rows out of the queue, beside what could not be written before."""
         rows = sum(len(ticks) for _, _, ticks in self._held)
-        while rows < BATCH:
+        while rows < self._batch:
             try:
                 frame = self._queue.popleft()
             except IndexError:

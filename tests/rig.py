@@ -10,6 +10,7 @@ from typing import Any
 
 from main import Vigil
 from settings import Feed, Run, Settings, Simulator, Storage
+from simulator.server import SimulatedExchange
 from trading.ports import FeedState
 
 # Every time of the feed at a tenth, as faults.md C0 asks of tests.
@@ -28,10 +29,10 @@ FAST = Feed(
 class Rig:
     """A running desk, its exchange, and what a test wants to ask of them."""
 
-    def __init__(self, vigil: Vigil) -> None:
+    def __init__(self, vigil: Vigil, exchange: SimulatedExchange | None = None) -> None:
         self.vigil = vigil
         self.desk = vigil.desk
-        exchange = vigil.exchange
+        exchange = exchange or vigil.exchange
         assert exchange is not None
         self.exchange = exchange
 
@@ -53,6 +54,10 @@ class Rig:
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Read the database as a stranger would, with everything written that was received."""
         self.vigil.writer.flush()
+        return self.stored(sql, *values)
+
+    def stored(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Read what is on the disk, also when the desk has stopped."""
         with closing(sqlite3.connect(self.vigil.database.path)) as connection:
             return connection.execute(sql, values).fetchall()
 
@@ -67,11 +72,22 @@ def settings(folder: Path, *, feed: Feed = FAST, **simulator: Any) -> Settings:
 
 
 @asynccontextmanager
-async def running(folder: Path, *, feed: Feed = FAST, **simulator: Any) -> AsyncIterator[Rig]:
-    """Start a desk on an empty or an old folder; stop it at the end, whatever happened."""
+async def running(
+    folder: Path,
+    *,
+    feed: Feed = FAST,
+    prepare: Callable[[SimulatedExchange], None] = lambda _: None,
+    **simulator: Any,
+) -> AsyncIterator[Rig]:
+    """Start a desk on an empty or an old folder; stop it at the end, whatever happened.
+
+    `prepare` gets the exchange before the desk has asked it for anything.
+    """
     vigil = Vigil(settings(folder, feed=feed, **simulator))
     try:
+        rig = Rig(vigil)
+        prepare(rig.exchange)
         await vigil.start()
-        yield Rig(vigil)
+        yield rig
     finally:
         vigil.stop()

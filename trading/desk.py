@@ -58,3 +58,4 @@ class Desk:
     versions: dict[str, str] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)
     canaries: tuple[str, ...] = ()  # instruments held all the time, shown in the header
+    first_watchlist: tuple[str, ...] = ()  # until the trader has one of his own

@@ -1,13 +1,16 @@
 """When each segment trades: special sessions before holidays before weekdays, all from tables."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
 
 IST: Final = ZoneInfo("Asia/Kolkata")
+Row = TypeVar("Row")
+Key = TypeVar("Key")
+
 LOOKAHEAD: Final = 20  # days; longer than any run of holidays and weekends
 
 
@@ -84,27 +87,31 @@ class MarketState:
 
 
 class TradingHours:
-    """Answers from the rules; `replace` swaps them, every answer is computed afresh."""
+    """Answers from the rules; `replace` swaps them. Pages ask some twenty times a second."""
 
     def __init__(self, rules: HoursRules) -> None:
-        self._rules = rules
+        self.replace(rules)
 
     def replace(self, rules: HoursRules) -> None:
         self._rules = rules
+        self._specials = _grouped(rules.specials, lambda s: (s.day, s.segment))
+        self._templates = _grouped(rules.templates, lambda t: t.segment)
+        self._holidays = {(h.day, h.segment): h.name for h in reversed(rules.holidays)}
+        self._segments = {t.segment for t in rules.templates} | {s.segment for s in rules.specials}
 
     @property
     def rules(self) -> HoursRules:
         return self._rules
 
     def is_open(self, segment: str, at: datetime) -> bool:
-        return self.state(segment, at).phase is Phase.OPEN
+        return segment in self._segments and self._phase(segment, at) is Phase.OPEN
 
     def state(self, segment: str, at: datetime) -> MarketState:
-        if not self._known(segment):
+        if segment not in self._segments:
             return MarketState(Phase.UNKNOWN, "", None, None)
         now = self._session_at(segment, at)
         phase = now.phase if now else Phase.CLOSED
-        name = now.name if now else self._holiday(segment, at.astimezone(IST).date())
+        name = now.name if now else self._holidays.get((at.astimezone(IST).date(), segment), "")
         opens = None if phase is Phase.OPEN else self._next_start(segment, at, Phase.OPEN)
         return MarketState(phase, name, self.next_change(segment, at), opens)
 
@@ -118,32 +125,18 @@ class TradingHours:
 
     def sessions(self, segment: str, day: date) -> list[Session]:
         """Return the sessions that begin on this IST date, as declared, oldest first."""
-        rules = self._rules
-        special = [s for s in rules.specials if s.day == day and s.segment == segment]
+        special = self._specials.get((day, segment))
         if special:
             found = [_session(day, s.phase, s.start, s.end, s.name) for s in special]
-        elif self._holiday(segment, day):
+        elif (day, segment) in self._holidays:
             found = []
         else:
             found = [
                 _session(day, t.phase, t.start, t.end)
-                for t in rules.templates
-                if t.segment == segment
-                and t.valid_from <= day <= t.valid_to
-                and day.weekday() in t.weekdays
+                for t in self._templates.get(segment, ())
+                if t.valid_from <= day <= t.valid_to and day.weekday() in t.weekdays
             ]
         return sorted(found, key=lambda s: (s.start, s.end))
-
-    def _known(self, segment: str) -> bool:
-        rules = self._rules
-        return any(t.segment == segment for t in rules.templates) or any(
-            s.segment == segment for s in rules.specials
-        )
-
-    def _holiday(self, segment: str, day: date) -> str:
-        return next(
-            (h.name for h in self._rules.holidays if h.day == day and h.segment == segment), ""
-        )
 
     def _phase(self, segment: str, at: datetime) -> Phase:
         session = self._session_at(segment, at)
@@ -176,6 +169,13 @@ class TradingHours:
             if session.phase is phase and session.start > at
         )
         return min(starts, default=None)
+
+
+def _grouped(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
+    groups: dict[Key, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
 
 
 _PRECEDENCE: Final = {Phase.OPEN: 0, Phase.CLOSING: 1, Phase.PRE_OPEN: 2}

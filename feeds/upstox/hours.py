@@ -57,7 +57,7 @@ def unusual(day: date, openings: Iterable[Opening], hours: TradingHours) -> list
     """Return those of a day's timings that our rules do not already say."""
     return [
         session
-        for session in _sessions(day, openings, "hours of the broker")
+        for session in _sessions(day, openings, "")  # odd hours, but no occasion to name
         if (session.start, session.end) not in _known(hours, session.segment, day)
     ]
 

@@ -99,7 +99,7 @@ class MemoryCatalogue:
 
 class MemoryJournal:
     def __init__(self) -> None:
-        self.kept: list[str] = []
+        self.kept: list[str] | None = None
         self.minutes: dict[str, list[Candle]] = {}
         self.holes: list[Gap] = []
         self.rules = WEEKDAYS
@@ -113,8 +113,8 @@ class MemoryJournal:
     async def gaps(self, feed: str, *, since: datetime, until: datetime) -> list[Gap]:
         return [g for g in self.holes if g.feed == feed and g.start < until]
 
-    async def watchlist(self) -> list[str]:
-        return list(self.kept)
+    async def watchlist(self) -> list[str] | None:
+        return None if self.kept is None else list(self.kept)
 
     async def set_watchlist(self, instrument_keys: Sequence[str]) -> None:
         self.kept = list(instrument_keys)
@@ -206,6 +206,7 @@ def make_desk(
         versions={"vigil": "0.1.0", "nicegui": "3.18.0"},
         progress=Progress("ready"),
         canaries=(NIFTY, BANK),
+        first_watchlist=(NIFTY, BANK),
     )
 
 

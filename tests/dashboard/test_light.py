@@ -63,15 +63,22 @@ def test_the_light_names_what_has_to_be_healed_first(
 
 
 def test_the_header_counts_down_to_the_close_or_to_the_next_opening() -> None:
-    assert countdown(OPEN).verb == "closes in"
-    assert countdown(OPEN).until == int((NOW + timedelta(hours=1)).timestamp() * 1000)
-    assert countdown(CLOSED).verb == "opens in"
-    assert countdown(CLOSED).until == int(MONDAY.timestamp() * 1000)
+    assert countdown(OPEN, NOW).verb == "closes in"
+    assert countdown(OPEN, NOW).until == int((NOW + timedelta(hours=1)).timestamp() * 1000)
+    assert countdown(CLOSED, NOW).verb == "opens in"
+    assert countdown(CLOSED, NOW).until == int(MONDAY.timestamp() * 1000)
 
 
 def test_a_named_day_is_named() -> None:
     holiday = MarketState(Phase.CLOSED, "Diwali", MONDAY, MONDAY)
-    muhurat = MarketState(Phase.OPEN, "Muhurat", MONDAY, None)
+    muhurat = MarketState(Phase.OPEN, "Muhurat", NOW + timedelta(hours=1), None)
 
-    assert countdown(holiday).session == "Closed: Diwali"
-    assert countdown(muhurat).session == "Open: Muhurat"
+    assert countdown(holiday, NOW).session == "Closed: Diwali"
+    assert countdown(muhurat, NOW).session == "Open: Muhurat"
+
+
+def test_a_market_that_never_closes_does_not_count_down_to_the_end_of_our_calendar() -> None:
+    simulated = MarketState(Phase.OPEN, "", NOW + timedelta(days=8), None)
+
+    assert countdown(simulated, NOW).session == "Open, does not close"
+    assert countdown(simulated, NOW).until is None

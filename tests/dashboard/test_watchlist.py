@@ -66,3 +66,10 @@ def test_moving_never_loses_or_doubles_a_row(keys: list[str], key: str, steps: i
     assert sorted(moved) == sorted(keys)
     if key in keys:
         assert moved.index(key) == min(len(keys) - 1, max(0, keys.index(key) + steps))
+
+
+async def test_a_list_that_the_trader_emptied_stays_empty() -> None:
+    journal = MemoryJournal()
+    await Watchlist(journal, ("A",)).remove("A")
+
+    assert await Watchlist(journal, ("A",)).load() == []
