@@ -324,6 +324,8 @@ class _Detail:
 def _contract(instrument: Instrument | None) -> list[tuple[str, str]]:
     if instrument is None:
         return []
+    if instrument.type is InstrumentType.INDEX:
+        return []  # it is not traded: no tick, no lot
     facts = [("Tick size", fmt.price(instrument.tick_size))]
     if instrument.lot_size > 0:
         facts.append(("Lot size", fmt.whole(instrument.lot_size)))
