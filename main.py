@@ -244,9 +244,15 @@ class Vigil:
                     chain=simulator.chain or None,
                 )
             )
-            exchange.start()
-        except (OSError, ValueError) as error:
+        except ValueError as error:
             raise CannotStart(f"simulated exchange: {error}") from None
+        try:
+            exchange.start()
+        except OSError as error:
+            raise CannotStart(
+                f"simulated exchange: 127.0.0.1:{simulator.port} cannot be used: {error.strerror}. "
+                "Stop what uses it, or set another port: VIGIL_SIMULATOR__PORT"
+            ) from None
         self._undo.callback(exchange.stop)
         return exchange
 
@@ -336,7 +342,7 @@ class Vigil:
             started=self.clock.now(),
             versions={name: version(name) for name in LIBRARIES},
             canaries=CANARIES,
-            first_watchlist=self._settings.run.first_watchlist,
+            first_watchlist=self._first_watchlist(),
         )
         self.watch = SessionWatch(
             clock=self.clock,
@@ -352,6 +358,11 @@ class Vigil:
         self.recorder.follow(self.market_data, self.candles, self.feed)
         self.subscriptions.changes.subscribe(lambda w: self.feed.want(w.modes, w.deep))
         self.subscriptions.hold("header", CANARIES, Mode.FULL)
+
+    def _first_watchlist(self) -> tuple[str, ...]:
+        """Return what a new desk shows; a replay knows only what was recorded."""
+        replays = self.world.exchange == "replay"
+        return CANARIES if replays else self._settings.run.first_watchlist
 
     # running
 

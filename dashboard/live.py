@@ -7,7 +7,7 @@ sent as this machine's monotonic milliseconds, never as an age that would stop o
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +20,7 @@ from dashboard.sheet import BLANK, Sheet, Shown, Tone
 from trading import trust
 from trading.desk import Desk
 from trading.model import Candle, segment_of
+from trading.ports import FeedChange, FeedState
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +117,21 @@ class _Quote:
 
 
 @dataclass(slots=True)
+class _Bars:
+    """The minutes of one chart that its browser has not been told yet, by their start."""
+
+    instrument_key: str
+    reload: Callable[[], None]
+    current: Candle | None = None
+    waiting: dict[int, Candle] = field(default_factory=dict)
+
+    def take(self) -> list[Candle]:
+        taken = list(self.waiting.values())
+        self.waiting.clear()
+        return taken
+
+
+@dataclass(slots=True)
 class Group:
     """Facts that are read together, such as all figures of one feed."""
 
@@ -161,8 +177,7 @@ class Live(Element, component="components/live.js"):
         self._quotes: dict[str, _Quote] = {}
         self._changed_quotes: set[str] = set()
         self._groups: list[Group] = []
-        self._bars: dict[int, tuple[Callable[[], Candle | None], Candle | None]] = {}
-        self._changed_bars: set[int] = set()
+        self._bars: dict[int, _Bars] = {}
         self._header: dict[str, Any] = {}
         self._header_sent: dict[str, Any] = {}
         self._numbers = 0
@@ -205,9 +220,23 @@ class Live(Element, component="components/live.js"):
         self._groups.append(group)
         return group
 
-    def bar(self, element: Element, read: Callable[[], Candle | None]) -> None:
-        """Send the candle under way to the chart `element`, at most twice a second."""
-        self._bars[element.id] = (read, None)
+    def bar(self, element: Element, instrument_key: str, reload: Callable[[], None]) -> None:
+        """Send the chart every minute once it is finished, and the one under way as it grows.
+
+        `reload` gives the chart the whole picture again, for a browser that missed something.
+        """
+        self._bars[element.id] = _Bars(instrument_key, reload)
+
+    def finished(self, candles: Sequence[Candle]) -> None:
+        """Note what charts have to learn: the last look at a minute under way missed its end."""
+        for bars in self._bars.values():
+            for candle in candles:
+                if candle.instrument_key == bars.instrument_key:
+                    bars.waiting[candle.start] = candle
+
+    def reload_charts(self) -> None:
+        for bars in self._bars.values():
+            bars.reload()
 
     def on_leave(self, undo: Callable[[], None]) -> None:
         """Call this when the tab is gone."""
@@ -271,26 +300,20 @@ class Live(Element, component="components/live.js"):
             if isinstance(e := elements.get(i), Age)
         ]
         quotes = [_quote_entry(key, self._quotes[key]) for key in self._changed_quotes]
-        bars = [_bar_entry(i, candle) for i in self._changed_bars if (candle := self._bars[i][1])]
+        bars = [_bar_entry(i, candle) for i, bar in self._bars.items() for candle in bar.take()]
         header = {k: v for k, v in self._header.items() if self._header_sent.get(k) != v}
         parts = {"c": cells, "a": ages, "q": quotes, "b": bars, "s": header}
         patch |= {name: part for name, part in parts.items() if part}
         self._header_sent = self._header
-        for changed in (
-            self.changed_cells,
-            self.changed_ages,
-            self._changed_quotes,
-            self._changed_bars,
-        ):
+        for changed in (self.changed_cells, self.changed_ages, self._changed_quotes):
             changed.clear()
         return patch
 
     def _collect_bars(self) -> None:
-        for element_id, (read, before) in self._bars.items():
-            candle = read()
-            if candle is not None and candle != before:
-                self._bars[element_id] = (read, candle)
-                self._changed_bars.add(element_id)
+        for bars in self._bars.values():
+            candle = self.desk.candles.current(bars.instrument_key)
+            if candle is not None and candle != bars.current:
+                bars.current = bars.waiting[candle.start] = candle
 
     def _prune(self) -> None:
         shown = self.client.elements
@@ -302,11 +325,10 @@ class Live(Element, component="components/live.js"):
         self._groups = [group for group in self._groups if group.leaves]
         for element_id in self._bars.keys() - shown.keys():
             del self._bars[element_id]
-            self._changed_bars.discard(element_id)
 
     def _on_ready(self) -> None:
         """Start afresh: the browser has just opened the page, reconnected, or missed a patch."""
-        self._ready = True
+        again, self._ready = self._ready, True
         self._acknowledged = self.sent
         self._header_sent = {}
         self._changed_quotes |= {k for k, q in self._quotes.items() if q.version >= 0}
@@ -314,7 +336,8 @@ class Live(Element, component="components/live.js"):
             if isinstance(leaf, Age | Cell) and leaf.tab is self:
                 changed = self.changed_ages if isinstance(leaf, Age) else self.changed_cells
                 changed.add(leaf.id)
-        self._changed_bars |= {i for i, (_, candle) in self._bars.items() if candle}
+        if again:
+            self.reload_charts()
 
     def _on_ack(self, event: GenericEventArguments) -> None:
         if isinstance(event.args, int):  # it comes from a browser: anything may be in it
@@ -341,6 +364,8 @@ class Pulse:
         self._sheet = sheet
         self._emit = emit
         self._tabs: list[Live] = []
+        desk.candles.finished.subscribe(self._finished)
+        desk.feed.changes.subscribe(self._feed_changed)
 
     def open_tab(self) -> Live:
         tab = Live(self._desk, self._sheet)
@@ -375,6 +400,16 @@ class Pulse:
                 await tab.send(header, self._emit)
             except Exception:
                 log.exception("refreshing a page failed")
+
+    def _finished(self, candles: list[Candle]) -> None:
+        for tab in self._tabs:
+            tab.finished(candles)
+
+    def _feed_changed(self, change: FeedChange) -> None:
+        """A gap has begun or ended, and charts draw gaps."""
+        if FeedState.LIVE in (change.before, change.after):
+            for tab in self._tabs:
+                tab.reload_charts()
 
     def _read_header(self) -> dict[str, Any]:
         desk = self._desk

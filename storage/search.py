@@ -90,13 +90,19 @@ def has_index(connection: Connection) -> bool:
 
 
 def find(
-    connection: Connection, text: str, *, is_mock: bool, current: int, limit: int
+    connection: Connection,
+    text: str,
+    *,
+    is_mock: bool,
+    current: int,
+    limit: int,
+    indexed: bool = True,
 ) -> list[int]:
     """Return the ids of those of which some word begins with each word of the text."""
-    words = _words(text)
+    words = words_in(text)
     if not words:
         return []
-    given = " ".join(text.split())[:LONGEST]
+    given = _clean(text)
     strikes = [float(word) for word in words if re.fullmatch(r"\d{1,7}(\.\d+)?", word)]
     values: dict[str, Any] = {
         "text": given,
@@ -106,16 +112,21 @@ def find(
         "is_mock": is_mock,
         "current": current,
     }
-    indexed = has_index(connection)
+    indexed = indexed and has_index(connection)
     return _run(
         connection, _by_index(words, values) if indexed else _by_like(words, values), values
     )
 
 
-def _words(text: str) -> list[str]:
+def words_in(text: str) -> list[str]:
     """Return the words worth looking for: those with at least one letter or digit."""
-    cut = text[:LONGEST].replace("\0", " ").split()
-    return [word for word in cut if any(c.isalnum() for c in word)][:MOST_WORDS]
+    return [word for word in _clean(text).split() if any(c.isalnum() for c in word)][:MOST_WORDS]
+
+
+def _clean(text: str) -> str:
+    """Return what a person can see of the text: no control characters, single spaces."""
+    seen = "".join(c if c.isprintable() else " " for c in text[:LONGEST])
+    return " ".join(seen.split())
 
 
 def _by_index(words: Sequence[str], values: dict[str, Any]) -> str:

@@ -64,10 +64,14 @@ class CandleBuilder:
         self._unbroken_since = 0  # exchange ms; before it we may have missed trades
 
     def broken(self, at: int) -> None:
-        """Say that ticks may be missing up to `at` (exchange ms): bars under way are incomplete."""
+        """Say that ticks may be missing up to `at` (exchange ms): minutes begun by then lack some.
+
+        Before a session the exchange may show the opening price with the opening's time; that
+        minute has not begun and is watched whole.
+        """
         self._unbroken_since = at
         for series in self._series.values():
-            if series.bar:
+            if series.bar and series.bar.start <= at:
                 series.bar.complete = False
 
     def add(self, ticks: Iterable[Tick]) -> None:

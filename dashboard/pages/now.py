@@ -1,5 +1,6 @@
 """Now: the watchlist, and the chosen instrument with its candles, its book and its figures."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -20,6 +21,7 @@ ICON = "visibility"
 ORDER = 1
 
 FOUND: Final = 12  # results of a search
+WRITTEN: Final = 0.6  # seconds after which a gap that has just begun or ended is on the disk
 # name of the field, heading, classes
 COLUMNS: Final = (
     ("ltp", "LTP", "price flash"),
@@ -264,7 +266,12 @@ class _Detail:
         with self._facts:
             self._draw_book(key, instrument)
             self._draw_figures(key, instrument)
-        background_tasks.create(self._load(key), name="candles", context=self._chart)
+        self._begin_load(key, after=0.0)
+
+    def _begin_load(self, key: str, *, after: float) -> None:
+        if key == self._key and not self._chart.is_deleted:
+            work = self._load(key, after=after)
+            background_tasks.create(work, name="candles", context=self._chart)
 
     def _draw_head(self, key: str, instrument: Instrument | None) -> None:
         live, watchlist = self._tab.live, self._tab.watchlist
@@ -306,8 +313,9 @@ class _Detail:
                     ui.label(heading).classes("v-faint")
                     ui.label(value).classes("n")
 
-    async def _load(self, key: str) -> None:
+    async def _load(self, key: str, *, after: float) -> None:
         desk, chart = self._desk, self._chart
+        await asyncio.sleep(after)
         segment = key.partition("|")[0]
         shown = window(desk.hours, segment, desk.clock.now())
         candles = await desk.journal.candles(key, since=shown.start_ms, until=shown.end_ms)
@@ -318,7 +326,7 @@ class _Detail:
         if current:
             candles = [c for c in candles if c.start != current.start] + [current]
         chart.load(shown, candles, gaps)
-        self._tab.live.bar(chart, lambda: desk.candles.current(key))
+        self._tab.live.bar(chart, key, lambda: self._begin_load(key, after=WRITTEN))
 
 
 def _contract(instrument: Instrument | None) -> list[tuple[str, str]]:

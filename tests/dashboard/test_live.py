@@ -10,10 +10,10 @@ from nicegui.testing import User
 from dashboard.live import UNACKNOWLEDGED, Live, Patch, Pulse, Since
 from dashboard.sheet import Sheet
 from tests.dashboard.fakes import CALL, NIFTY
-from tests.ticks import batch, tick
+from tests.ticks import T0, batch, tick
 from trading.clock import ManualClock
 from trading.desk import Desk
-from trading.model import Candle
+from trading.ports import FeedChange, FeedState
 
 
 @dataclass
@@ -238,15 +238,59 @@ async def test_a_facts_reader_that_fails_stops_no_other_tab(
     caplog.clear()
 
 
-async def test_the_candle_under_way_is_sent_when_it_changed(
-    browser: Browser, clock: ManualClock
-) -> None:
-    bar = {"now": Candle(CALL, 60_000, 1.0, 2.0, 0.5, 1.5, 75, 3, True, True)}
+def bars_of(patches: list[Patch | None]) -> list[list[Any]]:
+    return [bar for patch in patches if patch for bar in patch.get("b", [])]
+
+
+async def test_the_candle_under_way_is_sent_when_it_changed(browser: Browser, desk: Desk) -> None:
     with browser.live.client:
         chart = browser.live.badge(CALL)
-        browser.live.bar(chart, lambda: bar["now"])
+        browser.live.bar(chart, CALL, lambda: None)
     browser.says("ready")
+    desk.candles.add([tick(CALL, ltp=142.6, volume=1_000)])
     patches = [await browser.beat() for _ in range(4)]
 
-    bars = [patch["b"] for patch in patches if patch and "b" in patch]
-    assert bars == [[[chart.id, 60_000, 1.0, 2.0, 0.5, 1.5, 75, 1]]]
+    assert bars_of(patches) == [[chart.id, T0, 142.6, 142.6, 142.6, 142.6, 0, 1]]
+
+
+async def test_a_finished_minute_is_sent_with_the_price_that_ended_it(
+    browser: Browser, desk: Desk
+) -> None:
+    """The last look at a minute under way is up to half a second before its end."""
+    with browser.live.client:
+        chart = browser.live.badge(CALL)
+        browser.live.bar(chart, CALL, lambda: None)
+    browser.says("ready")
+    desk.candles.add([tick(CALL, ltp=142.6, volume=1_000)])
+    await browser.beat()
+    await browser.beat()
+    desk.candles.add([tick(CALL, ltp=150.0, ltt=T0 + 59_900, volume=1_100)])
+    desk.candles.add([tick(CALL, ltp=151.0, ltt=T0 + 60_100, volume=1_200)])
+    desk.candles.add([tick(CALL, ltp=152.0, ltt=T0 + 120_100, volume=1_300)])
+    patches = [await browser.beat() for _ in range(2)]
+
+    assert [(bar[1] - T0, bar[5]) for bar in bars_of(patches)] == [
+        (0, 150.0),
+        (60_000, 151.0),
+        (120_000, 152.0),
+    ]
+    assert chart.id
+
+
+async def test_charts_are_drawn_anew_after_a_reconnect_and_when_a_gap_begins_or_ends(
+    browser: Browser, desk: Desk, clock: ManualClock
+) -> None:
+    reloads: list[str] = []
+    with browser.live.client:
+        browser.live.bar(browser.live.badge(CALL), CALL, lambda: reloads.append("again"))
+    browser.says("ready")
+    assert reloads == []
+    browser.says("ready")
+    assert len(reloads) == 1
+
+    at = clock.now()
+    desk.feed.changes.emit(FeedChange("market", FeedState.LIVE, FeedState.STALLED, "silent", at))
+    desk.feed.changes.emit(FeedChange("market", FeedState.STALLED, FeedState.CONNECTING, "", at))
+    desk.feed.changes.emit(FeedChange("market", FeedState.OPEN, FeedState.LIVE, "prices", at))
+
+    assert len(reloads) == 3

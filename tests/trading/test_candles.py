@@ -107,3 +107,15 @@ def test_volume_is_not_counted_across_a_day_roll_or_when_unknown() -> None:
     candles.flush()
 
     assert finished[0].volume == 0
+
+
+def test_a_minute_that_begins_after_the_break_is_whole() -> None:
+    """A replay shows its opening price, stamped with the opening, before the session begins."""
+    candles, _ = builder()
+    candles.add([tick(NIFTY, ltp=10, ltt=T0, at=T0 - 5_000)])
+    candles.broken(T0 - 4_000)
+    candles.add([trade(11, 1_000)])
+
+    current = candles.current(NIFTY)
+    assert current is not None
+    assert current.complete
