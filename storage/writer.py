@@ -286,10 +286,12 @@ class Writer:
 
     def _expire(self, reason: VigilError) -> None:
         """Fail the records that have waited too long."""
-        now = time.monotonic()
+        now, failed = time.monotonic(), 0
         while self._records and now >= self._records[0].deadline:
-            log.error("storage: a record was given up: %s", reason)
             _fail(self._records.popleft(), reason)
+            failed += 1
+        if failed:
+            log.error("storage: %d records were given up: %s", failed, reason)
 
     def _write_candles(self) -> bool:
         while self._candles:

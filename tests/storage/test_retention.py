@@ -1,0 +1,109 @@
+"""Retention: the old goes in small bites, the young stays, and the writer hardly notices."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from storage.moments import to_ms
+from storage.retention import Deleted, Retention
+from storage.writer import Writer
+from tests.storage.sql import count, rows, value
+from tests.storage.test_writer import locked
+from tests.ticks import tick
+from trading.clock import ManualClock
+from trading.model import Candle
+
+NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
+
+
+def retention(writer: Writer) -> Retention:
+    return Retention(writer, ManualClock(NOW), 7, 400)
+
+
+def days_ago(days: float) -> int:
+    return to_ms(NOW - timedelta(days=days))
+
+
+def write(writer: Writer, days: float, frames: int = 1) -> None:
+    ticks = [tick(f"NSE_FO|{n}") for n in range(500)]
+    for _ in range(frames):
+        writer.ticks(ticks, days_ago(days))
+    writer.flush()
+
+
+def candle(days: float, key: str = "NSE_FO|1") -> Candle:
+    return Candle(key, days_ago(days), 1.0, 1.0, 1.0, 1.0, 1, 1, True, True)
+
+
+async def test_old_ticks_go_and_young_ones_stay(writer: Writer, path: Path) -> None:
+    write(writer, 8, frames=13)
+    write(writer, 6.99, frames=3)
+    write(writer, 0, frames=2)
+
+    assert await retention(writer).run() == Deleted(ticks=6_500, candles=0)
+
+    assert value(path, "SELECT min(received) FROM quote_ticks") == days_ago(6.99)
+    assert count(path) == 2_500
+    assert await retention(writer).run() == Deleted()
+
+
+async def test_rows_of_another_clock_do_not_hide_the_old_ones(writer: Writer, path: Path) -> None:
+    """A simulated exchange lives in another year, and both worlds share the table."""
+    write(writer, -900, frames=9)
+    write(writer, 8, frames=5)
+    write(writer, 1)
+
+    assert (await retention(writer).run()).ticks == 2_500
+    assert count(path) == 5_000
+
+
+async def test_old_candles_go_and_young_ones_stay(writer: Writer, path: Path) -> None:
+    keys = [f"NSE_FO|{n}" for n in range(300)]
+    writer.candles([candle(401 + n / 100, key) for key in keys for n in range(10)])
+    writer.candles([candle(401 + n / 1440) for n in range(1, 4_500)])
+    writer.candles([candle(399, key) for key in keys])
+    writer.flush()
+    written = count(path, "candles")
+
+    deleted = await retention(writer).run()
+
+    assert deleted == Deleted(candles=written - 300)
+    assert rows(path, "SELECT DISTINCT start FROM candles") == [(days_ago(399),)]
+
+
+async def test_ticks_go_on_being_written_while_old_ones_are_deleted(
+    writer: Writer, path: Path
+) -> None:
+    write(writer, 30, frames=60)
+    young = [tick(f"NSE_FO|{n}") for n in range(100)]
+    longest = 0.0
+
+    async def trade() -> int:
+        nonlocal longest
+        sent = 0
+        while not deleting.done():
+            writer.ticks(young, days_ago(0))
+            sent += len(young)
+            longest = max(longest, writer.stats().lag)
+            await asyncio.sleep(0.005)
+        return sent
+
+    deleting = asyncio.create_task(retention(writer).run())
+    sent = await trade()
+    writer.flush()
+
+    assert deleting.result().ticks == 30_000
+    assert writer.stats().dropped == 0
+    assert count(path) == sent > 500
+    assert longest < 1.0
+
+
+async def test_a_locked_database_ends_the_run_without_an_error(writer: Writer, path: Path) -> None:
+    write(writer, 8)
+    with locked(path):
+        running = asyncio.create_task(retention(writer).run())
+        await asyncio.sleep(0.05)
+        await asyncio.to_thread(writer.stop, 0.5)
+
+    assert await running == Deleted()
+    assert count(path) == 500
