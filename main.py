@@ -126,7 +126,8 @@ def prepare_process(settings: Settings) -> None:
     gc.set_threshold(50_000, 20, 20)  # ticks are many and never in circles
     if not under_test():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again at the end
-        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup wants us to go on
+            signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
 
 
 def refuse_busy_port(host: str, port: int) -> None:
