@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+import orjson
 from nicegui import core
 from nicegui.element import Element
 from nicegui.events import GenericEventArguments
@@ -38,8 +39,11 @@ Emit = Callable[[str, Patch], Awaitable[None]]  # to all sockets of one client, 
 
 
 async def emit(client_id: str, patch: Patch) -> None:
-    """Send a patch past NiceGUI's outbox, which would keep the last two hundred of them."""
-    await core.sio.emit(MESSAGE, patch, room=client_id)
+    """Send a patch past NiceGUI's outbox, which would keep the last two hundred of them.
+
+    It goes as one text: of anything else socketio looks at each value whether it is binary.
+    """
+    await core.sio.emit(MESSAGE, orjson.dumps(patch).decode(), room=client_id)
 
 
 class Since(NamedTuple):

@@ -45,7 +45,7 @@ export default {
     this.marked = document.getElementsByClassName("vq"); // live collection
     this.reset();
     this.born = performance.now();
-    this.onPatch = (patch) => this.patch(patch);
+    this.onPatch = (text) => this.patch(JSON.parse(text));
     this.onConnect = () => this.ready();
     this.onVisible = () => document.hidden || this.draw();
     this.onPoint = (event) => this.explain(event.target);

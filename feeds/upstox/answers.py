@@ -29,6 +29,11 @@ CLOSED_RETRY: Final = 900.0  # seconds; one look a quarter of an hour is enough 
 NO_RETRY_AFTER: Final = 30.0  # seconds, where a 429 does not say
 BROKER_HOSTS: Final = ("upstox.com",)
 
+# What reading an answer of another shape ends in; Python's JSON knows Infinity, which is no int.
+_OTHER_SHAPE: Final = (
+    KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError,
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -128,7 +133,7 @@ def data_of(answer: Answer, what: str) -> Any:
 def _json(body: bytes) -> Any:
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):  # a hundred thousand brackets are the latter
         return None
 
 
@@ -172,7 +177,7 @@ def read(call: Call[T], data: Any) -> T:
     """Make the typed value; an answer of another shape is no answer."""
     try:
         return call.read(data)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except _OTHER_SHAPE as error:
         raise BadAnswer(f"{call.what}: the broker's answer lacks what was promised") from error
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time
 from typing import Final
 
 from feeds.upstox.answers import HolidayRow, Opening
+from trading.errors import BadAnswer
 from trading.hours import IST, Holiday, Phase, SpecialSession, TradingHours
 
 # The calendar speaks of exchanges, everything else of segments.
@@ -54,10 +55,14 @@ def calendar(rows: Iterable[HolidayRow]) -> Calendar:
 
 
 def unusual(day: date, openings: Iterable[Opening], hours: TradingHours) -> list[SpecialSession]:
-    """Return those of a day's timings that our rules do not already say."""
+    """Return those of a day's timings that our rules do not already say. Raises BadAnswer."""
+    try:
+        sessions = list(_sessions(day, openings, ""))  # odd hours, but no occasion to name
+    except (ValueError, OverflowError, OSError) as error:
+        raise BadAnswer(f"timings of {day}: a time that no calendar has") from error
     return [
         session
-        for session in _sessions(day, openings, "")  # odd hours, but no occasion to name
+        for session in sessions
         if (session.start, session.end) not in _known(hours, session.segment, day)
     ]
 

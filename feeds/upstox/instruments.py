@@ -64,6 +64,8 @@ def _rows(packed: bytes) -> Iterator[Any]:
                 row, at = decoder.raw_decode(text, at)
             except ValueError:
                 break  # the rest of the row is still to come
+            except RecursionError as error:
+                raise BadAnswer("instruments master: a row without end") from error
             yield row
         if len(text) - at > LARGEST_ROW:
             break

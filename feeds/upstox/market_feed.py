@@ -267,7 +267,7 @@ class _Listener:
     def missed_trades(self, rest: UpstoxRest) -> bool:
         """Ask the broker whether there was a trade after the last price that we were sent."""
         keys = list(self.wish.allowed.modes)[:PROBED]
-        quotes = rest.quotes_now(keys)
+        quotes = [quote for quote in rest.quotes_now(keys) if quote.instrument_key in keys]
         return any(quote.last_trade_time > self.seen.traded_at for quote in quotes)
 
     def subscribed(self) -> Mapping[Mode, int]:
