@@ -94,7 +94,7 @@ class QuoteTickRow(SQLModel, table=True):
     gamma: float | None
     vega: float | None
     is_mock: bool
-    parts: int | None  # model.Part: what of it was news; NULL before revision 0002
+    parts: int | None  # model.Part: what was known of it; NULL before revision 0002
 
 
 class CandleRow(SQLModel, table=True):
