@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 
 from tests.process.served import Place, Served, launched
 
@@ -19,7 +19,7 @@ FLAGS: Final = [
     "--disable-background-networking",
     "--disable-dev-shm-usage",
 ]
-LAPTOP: Final = {"width": 1366, "height": 768}
+LAPTOP: Final[ViewportSize] = {"width": 1366, "height": 768}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -44,7 +44,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def page(browser: Browser, desk: Served) -> AsyncIterator[Page]:
     """A tab whose console must stay free of errors and which talks to nobody else."""
-    context = await browser.new_context(viewport={"width": 1366, "height": 768})
+    context = await browser.new_context(viewport=LAPTOP)
     opened = await context.new_page()
     noise = listen(opened, desk.url)
     yield opened

@@ -7,11 +7,14 @@ a minute. What runs in the fork is main.py itself, as `__main__`, up to the inte
 import json
 import os
 import runpy
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import main
+
+AT_MOST = 10  # seconds until a start that was not refused is ended
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ def next_order() -> Order:
 if __name__ == "__main__":
     order = next_order()
     os.dup2(os.open(order.stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 2)
+    signal.alarm(AT_MOST)
     os.environ.clear()
     os.environ.update(order.environment)
     program = Path(main.__file__)

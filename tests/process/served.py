@@ -354,14 +354,18 @@ class Tab:
 
 
 def stuck_request(served: Served) -> socket.socket:
-    """Send a request that is answered only after a long time: a poll of the page's socket."""
+    """Send a request that never ends: a message for the page's socket whose text does not come."""
     opened = served.client.get("/_nicegui_ws/socket.io/?EIO=4&transport=polling").text
     found = re.search(r'"sid":"([^"]+)"', opened)
     assert found, opened
     stuck = socket.create_connection(("127.0.0.1", served.place.port))
-    host = f"127.0.0.1:{served.place.port}"
-    path = f"/_nicegui_ws/socket.io/?EIO=4&transport=polling&sid={found[1]}"
-    stuck.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    head = (
+        f"POST /_nicegui_ws/socket.io/?EIO=4&transport=polling&sid={found[1]} HTTP/1.1",
+        f"Host: 127.0.0.1:{served.place.port}",
+        f"Origin: {served.url}",
+        "Content-Length: 100",
+    )
+    stuck.sendall(("\r\n".join(head) + "\r\n\r\n").encode())
     return stuck
 
 

@@ -3,8 +3,10 @@
 import os
 import signal
 import socket
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,25 @@ def test_every_way_of_stopping_keeps_what_was_received(
     assert not place.database.with_name("simulated.db-wal").exists()
     assert processes_of_session(busy.pid) == []
     assert "a part did not stop cleanly" not in busy.log
+
+
+def test_what_waits_for_the_disk_when_the_stop_comes_is_written(place: Place) -> None:
+    with launched(place) as served:
+        served.ready()
+        tab = Tab(served)
+        with closing(sqlite3.connect(place.database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")  # another program, which is done a little later
+            served.until(lambda: served.health()["storage"]["queued"] > 500, "waiting", within=10)
+            received = served.received()
+            served.process.terminate()
+            time.sleep(0.7)
+            other.execute("ROLLBACK")
+        served.ended(within=AT_MOST)
+        tab.close()
+
+        assert served.process.returncode == 0
+        assert place.count("quote_ticks") - served.rows_before >= received
+        assert "not written" not in served.log
 
 
 def last_minute_closes_at_the_last_tick(place: Place) -> bool:
