@@ -74,9 +74,11 @@ def _resume(
 ) -> None:
     """Close the gap; the first time in a run, one without a beginning began at the last heartbeat.
 
-    A clean stop leaves a gap open, which says when it began; kill -9 leaves only the heartbeat.
+    A clean stop leaves a gap open, which says when it began; kill -9 leaves only the heartbeat,
+    and coming alive is one: a desk that was killed within its first seconds was not away longer.
     """
     closed = gaps.close_gaps(connection, feed, end, is_mock=is_mock)
+    gaps.keep_fact(connection, Fact.ALIVE, to_ms(end), is_mock=is_mock)
     if closed or alive_before is None or alive_before.exception():
         return
     alive = alive_before.result()  # there already: records are done in their order

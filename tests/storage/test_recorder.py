@@ -133,7 +133,7 @@ async def test_after_a_crash_the_gap_began_at_the_last_heartbeat(
 
     end = NOON + timedelta(hours=1)
     assert await gaps(journal) == [Gap("market", NOON, end, "Vigil was not running", True)]
-    assert await journal.last_alive() == end
+    assert await journal.last_alive() == end + DAY  # coming alive counts
 
 
 async def test_a_clean_stop_is_one_gap_until_the_next_run(
@@ -152,3 +152,19 @@ async def test_a_clean_stop_is_one_gap_until_the_next_run(
     (gap,) = await gaps(journal)
     expected = Gap("market", NOON + timedelta(minutes=5), None, "stopped", True)
     assert gap == replace(expected, end=NOON + timedelta(minutes=9))
+
+
+async def test_a_desk_killed_before_its_first_heartbeat_was_alive_when_prices_came(
+    database: Database, journal: DatabaseJournal
+) -> None:
+    first = Running(database)
+    first.feed.become(FeedState.LIVE, NOON)
+    first.writer.flush()
+    first.writer.stop()  # killed: it never said goodbye
+    second = Running(database)
+    second.feed.become(FeedState.LIVE, NOON + timedelta(seconds=40))
+    second.writer.flush()
+    second.writer.stop()
+
+    found = [(gap.start, gap.end) for gap in await gaps(journal)]
+    assert found == [(NOON, NOON + timedelta(seconds=40))]
