@@ -14,6 +14,7 @@ from trading.signal import Signal
 _ROW: Final = struct.Struct("<dqqddqdqq13d" + "q4dH?")
 _VALUES: Final = 22 * 8  # bytes; equal values say nothing new
 _ORDER: Final = struct.Struct("<8xq160xq32xH")  # of a row: ltt, exchange_ts, parts
+_BOOK: Final = int(Part.BOOK)
 CLOCK_SET_BACK: Final = 60_000  # ms; an exchange's clock this much older is a new epoch, not late
 
 # Where each part lies in a tick, its age too, so that a part left out keeps what was known.
@@ -84,11 +85,9 @@ class Board:
                 rows[key] = row
             if tick[30] is not None:
                 self._depth[key] = tick[30]
+            elif self._depth and tick[28] & _BOOK:
+                self._depth.pop(key, None)  # nobody reads it in depth: the old levels are not now's
         return Applied(news, late, repeated)
-
-    def forget_depth(self, instrument_key: str) -> None:
-        """Drop the levels of an instrument that nobody reads in depth any more."""
-        self._depth.pop(instrument_key, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +177,6 @@ class MarketDataService:
         if tick is None or not self._clock.monotonic() - tick.price_received <= within:
             return UNKNOWN
         return tick.ltp
-
-    def forget_depth(self, instrument_key: str) -> None:
-        self._board.forget_depth(instrument_key)
 
     def __len__(self) -> int:
         return len(self._board)

@@ -202,3 +202,20 @@ def test_indices_know_no_book(service: MarketDataService) -> None:
     assert math.isnan(last.bid)
     assert math.isnan(last.oi)
     assert last.volume == -1
+
+
+def test_levels_that_are_no_longer_read_are_forgotten_with_the_next_book(
+    service: MarketDataService,
+) -> None:
+    """Chosen again later, the instrument would show an old book beside a fresh best price."""
+    levels = (Level(142.5, 300, 142.7, 225),)
+    service.publish(batch(tick(depth=levels)))
+    service.publish(batch(tick(ltp=143.0, ltt=T0 + 100, parts=Part.PRICE)))
+    last = service.last(CALL)
+    assert last is not None
+    assert last.depth == levels
+
+    service.publish(batch(tick(bid=142.6, ltt=T0 + 200)))
+    last = service.last(CALL)
+    assert last is not None
+    assert last.depth is None
