@@ -14,7 +14,6 @@ from trading.signal import Signal
 _ROW: Final = struct.Struct("<dqqddqdqq13d" + "q4dH?")
 _VALUES: Final = 22 * 8  # bytes; equal values say nothing new
 _ORDER: Final = struct.Struct("<8xq160xq32xH")  # of a row: ltt, exchange_ts, parts
-_BOOK: Final = int(Part.BOOK)
 CLOCK_SET_BACK: Final = 60_000  # ms; an exchange's clock this much older is a new epoch, not late
 
 # Where each part lies in a tick, its age too, so that a part left out keeps what was known.
