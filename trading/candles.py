@@ -44,8 +44,12 @@ class _Bar:
 
 @dataclass(slots=True)
 class _Series:
-    """What is remembered of one instrument: its last trade and the bar being built."""
+    """What is remembered of one instrument: its last trade and the bar being built.
 
+    `came` is when we first heard of it (exchange ms): an earlier trade is not ours to draw.
+    """
+
+    came: int
     ltt: int
     volume: int
     ltp: float
@@ -79,20 +83,24 @@ class CandleBuilder:
     def add(self, ticks: Iterable[Tick]) -> None:
         closed: list[Candle] = []
         for tick in ticks:
+            series = self._series.get(tick.instrument_key)
+            if series is None:
+                series = self._series[tick.instrument_key] = _Series(
+                    tick.exchange_ts, 0, 0, 0, None
+                )
             if tick.parts & _PRICE and tick.ltt > 0:
-                self._add(tick, closed)
+                self._add(series, tick, closed)
         if closed:
             self.finished.emit(closed)
 
-    def _add(self, tick: Tick, closed: list[Candle]) -> None:
-        series = self._series.get(tick.instrument_key)
-        if series is None:
-            self._series[tick.instrument_key] = _Series(tick.ltt, tick.volume, tick.ltp, None)
-            series = self._series[tick.instrument_key]
-            if tick.ltt // MINUTE < tick.exchange_ts // MINUTE:
-                return  # the last trade before we came: its minute is not ours to draw
-        elif (tick.ltt, tick.volume, tick.ltp) == (series.ltt, series.volume, series.ltp):
+    def _add(self, series: _Series, tick: Tick, closed: list[Candle]) -> None:
+        if (tick.ltt, tick.volume, tick.ltp) == (series.ltt, series.volume, series.ltp):
             return
+        if series.ltt == 0:
+            series.volume = tick.volume  # what was traded before we came
+            if tick.ltt // MINUTE < series.came // MINUTE:
+                series.ltt, series.ltp = tick.ltt, tick.ltp
+                return
         self._trade(series, tick, closed)
 
     def _trade(self, series: _Series, tick: Tick, closed: list[Candle]) -> None:
@@ -106,7 +114,7 @@ class CandleBuilder:
             if bar:
                 closed.append(_candle(tick.instrument_key, bar))
                 bar.dirty = False
-            complete = bool(bar and bar.complete) or start > self._unbroken_since
+            complete = start >= series.came and start > self._unbroken_since
             series.previous = bar
             series.bar = _bar(tick, start, traded, complete)
         else:

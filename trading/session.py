@@ -37,6 +37,6 @@ class SessionWatch:
         self._candles.flush(before=int(now.timestamp() * 1000) - GRACE)
 
     def on_change(self, change: FeedChange) -> None:
-        """Trades are missed from the moment a feed stops being live until it is live again."""
-        if FeedState.LIVE in (change.before, change.after):
+        """Trades are missed from the moment a feed stops being live until it is connected again."""
+        if change.before is FeedState.LIVE or change.after is FeedState.OPEN:
             self._candles.broken(int(change.at.timestamp() * 1000))

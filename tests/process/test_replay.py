@@ -47,6 +47,9 @@ async def test_a_replayed_day_ends_as_the_same_candles_to_the_paisa(tmp_path: Pa
         phases = [await phase_at(running, datetime.combine(DAY, time(12), IST))]
         phases.append(await phase_at(running, datetime.combine(DAY, time(15, 36), IST)))
         stats = desk.feed.stats()
+        await running.until(  # the last minutes are closed by the clock, once a second
+            lambda: sum(len(candles(running, key)) for key in INDICES) >= 750, within=5
+        )
 
         stored = {key: candles(running, key) for key in INDICES}
         moved = running.rows(

@@ -119,3 +119,22 @@ def test_a_minute_that_begins_after_the_break_is_whole() -> None:
     current = candles.current(NIFTY)
     assert current is not None
     assert current.complete
+
+
+def test_an_instrument_that_is_watched_from_mid_minute_on_says_so() -> None:
+    candles, finished = builder()
+    candles.broken(T0 - 10 * MINUTE)  # the feed itself has long been up
+    candles.add([tick(NIFTY, ltp=10, ltt=T0 + 20_000, at=T0 + 30_000)])
+    candles.add([trade(11, 70_000), trade(12, 130_000)])
+
+    assert [(c.start - T0, c.complete) for c in finished] == [(0, False), (MINUTE, True)]
+
+
+def test_a_day_that_runs_fast_loses_no_trade_to_the_time_between_two_frames() -> None:
+    """At 1,500 times the speed a frame is stamped a minute after the trades that it tells of."""
+    candles, finished = builder()
+    candles.add([tick(NIFTY, at=T0 - 90 * MINUTE, parts=Part.CLOSE)])
+    candles.add([tick(NIFTY, ltp=10, ltt=T0, at=T0 + 75_000)])
+    candles.add([tick(NIFTY, ltp=11, ltt=T0 + 61_000, at=T0 + 140_000)])
+
+    assert [(c.start - T0, c.open, c.complete) for c in finished] == [(0, 10, True)]
