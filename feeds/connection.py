@@ -454,25 +454,44 @@ class Connection:
         match reaction.remedy:
             case Remedy.YIELD:
                 pause = self._timing.contested * (1 + self._jitter.random() / 4)
-                self._pause(FeedState.CONTESTED, reaction.reason, pause)
+                self._pause(FeedState.CONTESTED, reaction.reason, pause, at_least=pause)
             case Remedy.WAIT:
-                wait = max(next(self._delays), reaction.at_least)
-                self._pause(FeedState.BACKING_OFF, reaction.reason, wait)
+                expected, delay = self._expected, next(self._delays)
+                self._pause(
+                    FeedState.BACKING_OFF,
+                    reaction.reason,
+                    delay,
+                    at_least=reaction.at_least,
+                    expected=expected,
+                )
             case _:
                 self._to(FeedState.BACKING_OFF, reaction.reason)
 
-    def _pause(self, state: FeedState, reason: str, seconds: float) -> None:
-        """Wait, though not longer than the market's opening allows, nor when somebody asks."""
-        until = time.monotonic() + seconds
+    def _pause(
+        self,
+        state: FeedState,
+        reason: str,
+        seconds: float,
+        *,
+        at_least: float,
+        expected: bool = True,
+    ) -> None:
+        """Wait, though not longer than the market's opening allows, nor when somebody asks.
+
+        `expected` is what the wait was chosen for: prices may have become due since. Not before
+        `at_least` seconds, because that is what the broker asked for.
+        """
+        begun = time.monotonic()
+        until = begun + max(seconds, at_least)
         self.counters.next_attempt_at = until
-        self._to(state, reason, f"; again in {seconds:.1f} s")
-        expected = self._expected
+        self._to(state, reason, f"; again in {until - begun:.1f} s")
         while (left := until - time.monotonic()) > 0 and self._asked is None:
-            self._wakeup.wait(left)
-            if self._expected and not expected and state is FeedState.BACKING_OFF:
-                until = min(until, time.monotonic() + next(self._delays))
-                self.counters.next_attempt_at = until
+            if self._expected and not expected:
+                sooner = max(begun + at_least, time.monotonic() + next(self._delays))
+                until = self.counters.next_attempt_at = min(until, sooner)
+                left = until - time.monotonic()
             expected = self._expected
+            self._wakeup.wait(max(0.0, left))
 
     def _await_remedy(self, reaction: Reaction, mark: str) -> None:
         """Wait for another token than the one in use, for ever if that was what was refused.
