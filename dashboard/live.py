@@ -266,8 +266,11 @@ class Live(Element, component="components/live.js"):
             if row.version == quote.version or row.tick is None:
                 continue
             quote.version = row.version
+            known = row.shown
             for cell, name in quote.cells.values():
-                cell.show(row.cell(name))
+                shown = known.get(name) or row.cell(name)
+                if shown is not cell.shown:  # what stayed is the same object on every tab
+                    cell.show(shown)
             quote.price_received, quote.source = row.tick.price_received, row.source
             quote.ltt = row.tick.ltt
             self._changed_quotes.add(key)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from dashboard import format as fmt
@@ -13,6 +14,7 @@ from trading.model import Tick
 
 NOT_HEARD: Final = "no price of this instrument has arrived yet"
 NOT_SENT: Final = "the exchange has not sent this for the instrument"
+REMEMBERED: Final = 16_384  # texts of each kind, some 3 MB: most values of a tick are not new
 
 
 class Tone(IntEnum):
@@ -35,7 +37,12 @@ BLANK: Final = Shown(fmt.DASH, Tone.NONE, NOT_HEARD)
 
 
 def _price(value: float) -> Shown:
-    return Shown(fmt.price(value)) if math.isfinite(value) and value > 0 else _UNSENT
+    return _written_price(value) if math.isfinite(value) and value > 0 else _UNSENT
+
+
+@lru_cache(REMEMBERED)
+def _written_price(value: float) -> Shown:
+    return Shown(fmt.price(value))
 
 
 def _number(decimals: int) -> Callable[[float], Shown]:
@@ -46,6 +53,11 @@ def _number(decimals: int) -> Callable[[float], Shown]:
 
 
 def _count(value: float) -> Shown:
+    return _written_count(value) if value >= 0 else _UNSENT  # NaN is neither
+
+
+@lru_cache(REMEMBERED)
+def _written_count(value: float) -> Shown:
     text = fmt.count(value)
     return _UNSENT if text == fmt.DASH else Shown(text, Tone.NONE, fmt.whole(value))
 
@@ -67,10 +79,12 @@ _MARKS: Final = {Tone.UP: "▲ ", Tone.DOWN: "▼ ", Tone.NONE: ""}
 def change(tick: Tick) -> Shown:
     """Return the move since the previous close in percent; unknown while either price is."""
     move = _move(tick)
-    if move is None:
-        return _UNSENT
-    text = fmt.percent(100 * move / tick.close)
-    tone = _tone(move)
+    return _UNSENT if move is None else _written_change(move, tick.close)
+
+
+@lru_cache(REMEMBERED)
+def _written_change(move: float, close: float) -> Shown:
+    text, tone = fmt.percent(100 * move / close), _tone(move)
     return Shown(_MARKS[tone] + text, tone, f"{fmt.signed(move)} since the close of yesterday")
 
 
@@ -144,18 +158,20 @@ class Row:
     source: str = ""
     move: Tone = Tone.NONE  # of the last price against the one before it
     shown: dict[str, Shown] = field(default_factory=dict)
+    before: dict[str, Shown] = field(default_factory=dict)
 
     def cell(self, name: str) -> Shown:
         shown = self.shown.get(name)
         if shown is None:
-            shown = self.shown[name] = self._write(name)
+            shown, before = self._write(name), self.before.get(name)
+            shown = self.shown[name] = before if shown == before and before else shown
         return shown
 
     def _write(self, name: str) -> Shown:
         if self.tick is None:
             return BLANK
         shown = FIELDS[name](self.tick)
-        return shown._replace(tone=self.move) if name == "ltp" else shown
+        return Shown(shown.text, self.move, shown.title) if name == "ltp" else shown
 
 
 class Sheet:
@@ -190,7 +206,7 @@ class Sheet:
         row.tick = tick
         row.version += 1
         row.source = source(tick, self._world)
-        row.shown.clear()
+        row.before, row.shown = row.shown, {}
 
 
 def source(tick: Tick, world: World) -> str:

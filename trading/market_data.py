@@ -14,7 +14,9 @@ from trading.signal import Signal
 _ROW: Final = struct.Struct("<dqqddqdqq13d" + "q4dH?")
 _VALUES: Final = 22 * 8  # bytes; equal values say nothing new
 _ORDER: Final = struct.Struct("<8xq160xq32xH")  # of a row: ltt, exchange_ts, parts
+_RECEIVED: Final = struct.Struct("<184xd")  # of a row
 CLOCK_SET_BACK: Final = 60_000  # ms; an exchange's clock this much older is a new epoch, not late
+LATE_FOR: Final = 5.0  # seconds that a late tick can be late; longer, and what is held was wrong
 
 # Where each part lies in a tick, its age too, so that a part left out keeps what was known.
 _PLACES: Final = {
@@ -43,6 +45,7 @@ class Board:
     def __init__(self) -> None:
         self._rows: dict[str, bytes | Tick] = {}
         self._depth: dict[str, tuple[Level, ...]] = {}
+        self._connected = -math.inf  # when this connection's first tick arrived
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -55,6 +58,8 @@ class Board:
 
     def apply(self, ticks: list[Tick], *, new_connection: bool) -> "Applied":
         """Write each tick that is news; sort out the late ones and those that say nothing new."""
+        if new_connection and ticks:
+            self._connected = ticks[0].received
         rows, pack, order = self._rows, _ROW.pack, _ORDER.unpack_from
         news: list[Tick] = []
         late: list[Tick] = []
@@ -70,8 +75,8 @@ class Board:
                     ltt, exchange_ts, parts = held[2], held[23], held[28]
                 else:
                     ltt, exchange_ts, parts = order(held)
-                older = tick[23] < exchange_ts or 0 < tick[2] < ltt
-                if older and not (new_connection and tick[23] < exchange_ts - CLOCK_SET_BACK):
+                older = 0 < tick[23] < exchange_ts or 0 < tick[2] < ltt
+                if older and not _set_back(tick, held, exchange_ts, self._connected):
                     late.append(tick)
                     continue
                 if parts & ~tick[28]:
@@ -95,9 +100,28 @@ class Applied:
     late: list[Tick]
     repeated: int
 
+    def believed(self, ticks: list[Tick]) -> list[Tick]:
+        """Return those of the ticks that are not late."""
+        if not self.late:
+            return ticks
+        late = set(map(id, self.late))
+        return [tick for tick in ticks if id(tick) not in late]
+
 
 def _unpacked(instrument_key: str, row: bytes, depth: tuple[Level, ...] | None) -> Tick:
     return Tick._make((instrument_key, *_ROW.unpack(row), depth))
+
+
+def _set_back(tick: Tick, held: bytes | Tick, exchange_ts: int, connected: float) -> bool:
+    """Return whether the exchange's clock was set back, rather than this tick being late.
+
+    What is held may be of an earlier connection, to an exchange that has begun anew; or one frame
+    may have had a clock far ahead, and its price would otherwise stay on screen until that day.
+    """
+    if not 0 < tick.exchange_ts < exchange_ts - CLOCK_SET_BACK:
+        return False
+    received = held.received if isinstance(held, Tick) else _RECEIVED.unpack_from(held)[0]
+    return bool(received <= connected or tick.received - received > LATE_FOR)
 
 
 def _same(row: bytes | Tick, held: bytes | Tick) -> bool:
@@ -147,7 +171,7 @@ class MarketDataService:
             batch.ticks, new_connection=batch.generation != self._generation
         )
         self._generation = batch.generation
-        self._heard = _price_time(batch.ticks, self._heard)
+        self._heard = _price_time(applied.believed(batch.ticks), self._heard)
         self.published += len(applied.news)
         self.repeated += applied.repeated
         if applied.late:
@@ -167,7 +191,10 @@ class MarketDataService:
         return self._clock.monotonic() - tick.price_received
 
     def heard_age(self) -> float | None:
-        """Return seconds since a price of any instrument arrived: is anything coming in?"""
+        """Return seconds since a price of any instrument arrived that was not late.
+
+        A feed that tells only old prices is as silent as one that tells none.
+        """
         return None if self._heard is None else self._clock.monotonic() - self._heard
 
     def fresh_price(self, instrument_key: str, *, within: float) -> float:

@@ -206,7 +206,13 @@ def python(source: str, *, port: int, compiled: Path | None = None) -> Iterator[
         file = directory / "reference.py"  # NiceGUI asks for a file
         file.write_text(source)
         command = [sys.executable, str(file)]
-        popen = subprocess.Popen(command, env=_environment(compiled), text=True)
+        popen = subprocess.Popen(
+            command,
+            env=_environment(compiled),
+            text=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         try:
             yield Process(popen, f"http://127.0.0.1:{port}")
         finally:

@@ -1,16 +1,20 @@
 """Five minutes of 5,000 ticks a second through a socket into the real desk, each accounted for."""
 
+import asyncio
 import re
 import sqlite3
+import threading
 import time
 from collections import defaultdict
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from playwright.sync_api import Page
 
+from alerts.vitals import LoopVitals
 from tests.benchmarks.figures import Figure, at_least, below
 from tests.benchmarks.processes import (
     Exchange,
@@ -77,12 +81,34 @@ class Cost:
     ticks: float = 0.0  # a second
     memory_mb: list[float] = field(default_factory=list)
     lag_p99: list[float] = field(default_factory=list)  # ms, of the minute before
+    idle_p99: list[float] = field(default_factory=list)  # the same of a loop with nothing to do
     latency_p99: list[float] = field(default_factory=list)  # ms, exchange's stamp to our receipt
     peak_mb: float = 0.0
     load: str = ""
 
 
+@contextmanager
+def _idle_loop() -> Iterator[LoopVitals]:
+    """Measure in this process as the desk does in its own: what the machine itself adds."""
+    vitals, loop = LoopVitals(), asyncio.new_event_loop()
+    watching = loop.create_task(vitals.run())
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield vitals
+    finally:
+        watching.add_done_callback(lambda _: loop.stop())
+        loop.call_soon_threadsafe(watching.cancel)
+        thread.join()
+        loop.close()
+
+
 def _measure(running: Process, other_end: Exchange, *, seconds: float) -> Cost:
+    with _idle_loop() as idle:
+        return _sampled(running, other_end, idle, seconds=seconds)
+
+
+def _sampled(running: Process, other_end: Exchange, idle: LoopVitals, *, seconds: float) -> Cost:
     cost = Cost()
     used = (running.cpu_seconds, other_end.cpu_seconds, browser_cpu_seconds())
     heard, began = _metric(running, f"vigil_feed_ticks_total{MARKET}"), time.monotonic()
@@ -93,6 +119,7 @@ def _measure(running: Process, other_end: Exchange, *, seconds: float) -> Cost:
         cost.latency_p99.append(_quantile(text, "vigil_feed_latency_seconds"))
         if time.monotonic() - began + SETTLE >= min(LAG_WINDOW, seconds):
             cost.lag_p99.append(_quantile(text, "vigil_loop_lag_seconds"))
+            cost.idle_p99.append(idle.stats().loop_lag.p99 or 0.0)
     taken = time.monotonic() - began
     cost.desk, cost.simulator, cost.browser = (
         100 * (now - before) / taken
@@ -229,7 +256,8 @@ def _figures(cost: Cost, account: Account, seconds: float) -> list[Figure]:
             max(cost.lag_p99),
             "ms",
             50,
-            reference=f"median minute {median(cost.lag_p99):.1f} ms",
+            reference=f"median minute {median(cost.lag_p99):.1f} ms; an idle loop beside it "
+            f"{max(cost.idle_p99):.1f}, {median(cost.idle_p99):.1f} ms",
         ),
         Figure("exchange's stamp to our receipt p99, median", median(cost.latency_p99), "ms"),
         below(

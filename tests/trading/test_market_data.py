@@ -175,6 +175,52 @@ def test_an_exchange_whose_clock_was_set_back_is_believed_on_a_new_connection(
     assert [t.ltp for t in news] == [143.0, 99.0]
 
 
+def test_each_frame_of_a_new_connection_may_tell_that_the_clock_was_set_back(
+    service: MarketDataService,
+) -> None:
+    """The first frame after a reconnect rarely has all instruments: the others froze for ever."""
+    service.publish(batch(tick(CALL, ltt=T0), tick(NIFTY, ltt=T0)))
+    hour_ago = T0 - 3_600_000
+    service.publish(batch(tick(CALL, ltp=99.0, ltt=hour_ago, received=1001.0), generation=2))
+    service.publish(batch(tick(NIFTY, ltp=98.0, ltt=hour_ago, received=1001.2), generation=2))
+
+    assert service.last(NIFTY).ltp == 98.0  # type: ignore[union-attr]
+
+
+def test_h04_one_frame_with_a_clock_of_tomorrow_does_not_freeze_the_price(
+    service: MarketDataService, clock: ManualClock
+) -> None:
+    service.publish(batch(tick(ltp=100.0, ltt=T0, received=clock.monotonic())))
+    clock.advance(1)
+    wrong = tick(ltp=101.0, ltt=T0 + 1_000, at=T0 + 86_400_000, received=clock.monotonic())
+    service.publish(batch(wrong))
+    for second in range(2, 9):
+        clock.advance(1)
+        right = tick(ltp=100.0 + second, ltt=T0 + 1_000 * second, received=clock.monotonic())
+        service.publish(batch(right))
+
+    assert service.last(CALL).ltp == 108.0  # type: ignore[union-attr]
+    assert service.price_age(CALL) == 0.0
+
+
+def test_late_prices_alone_leave_the_feed_silent(
+    service: MarketDataService, clock: ManualClock
+) -> None:
+    """Everything was late once, and the header said FEED LIVE above prices that stood still."""
+    service.publish(batch(tick(ltt=T0 + 40_000, received=clock.monotonic())))
+    clock.advance(6)
+    service.publish(batch(tick(ltt=T0 + 10_000, received=clock.monotonic())))
+
+    assert service.heard_age() == 6.0
+
+
+def test_a_frame_that_does_not_tell_its_time_is_not_late(service: MarketDataService) -> None:
+    service.publish(batch(tick(ltp=100.0, ltt=T0)))
+    service.publish(batch(tick(ltp=101.0, ltt=T0 + 100, at=-1)))
+
+    assert service.last(CALL).ltp == 101.0  # type: ignore[union-attr]
+
+
 def test_the_board_keeps_a_hundred_full_instruments_in_less_than_fifty_kilobytes() -> None:
     keys = [f"NSE_FO|{45_000 + i}" for i in range(100)]
     board = Board()
