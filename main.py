@@ -49,6 +49,7 @@ from trading.errors import CannotStart, VigilError
 from trading.hours import IST, SpecialSession, TradingHours
 from trading.market_data import MarketDataService
 from trading.model import Mode
+from trading.ports import FeedChange, FeedState
 from trading.session import SessionWatch
 from trading.subscriptions import SubscriptionBook
 
@@ -158,16 +159,29 @@ def session_secret(folder: Path) -> str:
         return secret
 
 
-def clock_of_simulator(base_url: str) -> Clock:
-    """Return the time of a simulated exchange in another process, the real one if it is silent."""
-    try:
-        told = httpx.get(f"{base_url}/control/clock", timeout=2.0, trust_env=False).json()["data"]
-        start, speed = datetime.fromtimestamp(told["now_ms"] / 1000, UTC), float(told["speed"])
-    except (httpx.HTTPError, ValueError, KeyError, TypeError):
-        log.warning("%s does not tell its time; the desk runs on this machine's", base_url)
-        return SystemClock()
-    begun = time.monotonic()
-    return ExchangeTime(lambda: start + timedelta(seconds=(time.monotonic() - begun) * speed))
+class SimulatorTime:
+    """The time of a simulated exchange in another process, the real one while it is silent.
+
+    It is asked again with every connection: it may have been started after the desk, or anew.
+    """
+
+    def __init__(self, base_url: str) -> None:
+        self._base_url = base_url
+        self._now = SystemClock().now
+
+    def now(self) -> datetime:
+        return self._now()
+
+    def ask(self) -> None:
+        try:
+            answer = httpx.get(f"{self._base_url}/control/clock", timeout=2.0, trust_env=False)
+            told = answer.json()["data"]
+            start, speed = datetime.fromtimestamp(told["now_ms"] / 1000, UTC), float(told["speed"])
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
+            log.warning("%s does not tell its time; the clock stays as it is", self._base_url)
+            return
+        begun = time.monotonic()
+        self._now = lambda: start + timedelta(seconds=(time.monotonic() - begun) * speed)
 
 
 def _once(
@@ -176,6 +190,12 @@ def _once(
     """Join the sessions of two answers; a day that has its own name already keeps it."""
     named = {(session.day, session.segment) for session in declared}
     return [*declared, *(s for s in odd if (s.day, s.segment) not in named)]
+
+
+def _tell_failure(task: asyncio.Task[None]) -> None:
+    """Log why a task ended that should not: nobody waits for it, so nobody would ever hear."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a part of the desk ended", exc_info=error)
 
 
 class SignedInDaily:
@@ -200,6 +220,7 @@ class Vigil:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._undo = ExitStack()
+        self.simulator_time: SimulatorTime | None = None  # of one in another process
         try:
             self._build()
         except BaseException:
@@ -270,7 +291,9 @@ class Vigil:
         if self.exchange:
             return ExchangeTime(self.exchange.clock.now)
         if self.world.is_mock:
-            return clock_of_simulator(self._settings.upstox.base_url)
+            self.simulator_time = SimulatorTime(self._settings.upstox.base_url)
+            self.simulator_time.ask()
+            return ExchangeTime(self.simulator_time.now)
         return SystemClock()
 
     def _build_storage(self, folder: Path) -> None:
@@ -355,6 +378,7 @@ class Vigil:
         )
         self.market_data.ticks.subscribe(self.candles.add)
         self.market_data.late.subscribe(self.candles.add)
+        self.feed.changes.subscribe(self._on_feed)
         self.feed.changes.subscribe(self.watch.on_change)
         self.recorder = Recorder(self.writer, self.clock, is_mock=self.world.is_mock)
         self.recorder.follow(self.market_data, self.candles, self.feed)
@@ -385,7 +409,21 @@ class Vigil:
 
     def _keep_running(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(_tell_failure)
         self._undo.callback(task.cancel)
+
+    def _on_feed(self, change: FeedChange) -> None:
+        """Follow an exchange of another process: a new connection may be to another time."""
+        if self.simulator_time is not None and change.after is FeedState.OPEN:
+            self._follower = asyncio.get_running_loop().create_task(
+                self._follow(self.simulator_time)
+            )
+            self._follower.add_done_callback(_tell_failure)
+
+    async def _follow(self, simulator_time: SimulatorTime) -> None:
+        await asyncio.to_thread(simulator_time.ask)
+        # by the time before, minutes would be partial or whole that are not
+        self.candles.broken(int(self.clock.now().timestamp() * 1000))
 
     def _stop_feed(self) -> None:
         self.desk.progress.stage = "stopping"
@@ -437,11 +475,11 @@ class Vigil:
             today = self.clock.now().astimezone(IST).date()
             days = [today + timedelta(days=n) for n in range(CALENDAR_DAYS)]
             odd = [s for d in days for s in unusual(d, await self.rest.timings(d), ours)]
-        except VigilError as error:
+            await self.journal.keep_broker_hours(declared.holidays, _once(declared.specials, odd))
+            self.hours.replace(await self.journal.hours())
+        except VigilError as error:  # the disk's, too: a lock passes, and the next look succeeds
             log.warning("trading hours stay as they are: %s", error)
             return False
-        await self.journal.keep_broker_hours(declared.holidays, _once(declared.specials, odd))
-        self.hours.replace(await self.journal.hours())
         return True
 
     async def refresh_instruments(self) -> bool:

@@ -1,10 +1,14 @@
 """The desk as main builds it."""
 
+import asyncio
+import socket
+from datetime import UTC, datetime
 from pathlib import Path
 
-from main import SignedInDaily
+from main import SignedInDaily, Vigil
+from settings import Run, Settings, Storage, Upstox
 from simulator.build import Options, create_exchange
-from tests.rig import running
+from tests.rig import FAST, Rig, running
 from trading.desk import World
 from trading.hours import Phase
 
@@ -65,3 +69,44 @@ def test_the_simulated_trader_signs_in_again_when_the_token_has_ended() -> None:
 
         assert token.load() != first
         assert exchange.tokens.check(token.load()) is not None
+
+
+async def test_a_disk_that_refuses_the_calendar_is_not_the_end_of_looking(tmp_path: Path) -> None:
+    """A lock of 15 s at the start ended the first look: no instrument was found for six hours."""
+    async with running(tmp_path) as rig:
+        await rig.live()
+        rig.vigil.writer.stop()
+
+        assert not await rig.vigil.refresh_hours()
+        assert not await rig.vigil.refresh_instruments()
+
+
+async def test_the_time_of_a_simulator_that_was_started_after_the_desk_is_followed(
+    tmp_path: Path,
+) -> None:
+    """The desk stayed on its own Saturday, and called the moving prices closed."""
+    start = datetime(2024, 6, 27, 4, 45, tzinfo=UTC)
+    token = tmp_path / "token"
+    token.write_text("T", encoding="ascii")
+    token.chmod(0o600)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    exchange = create_exchange(Options(port=port, instruments=60, start=start, token="T"))
+    late = Settings(
+        run=Run(exchange="upstox"),
+        storage=Storage(directory=tmp_path),
+        feed=FAST,
+        upstox=Upstox(base_url=exchange.base_url, assets_url=exchange.base_url),
+    )
+    vigil = Vigil(late)
+    try:
+        assert vigil.desk.clock.now().year >= 2025
+        with exchange:
+            await vigil.start()
+            rig = Rig(vigil, exchange)
+            await rig.live()
+            await rig.until(lambda: vigil.desk.clock.now().year == 2024, within=2)
+            assert abs((vigil.desk.clock.now() - exchange.clock.now()).total_seconds()) < 1
+            await asyncio.to_thread(vigil.feed.stop)
+    finally:
+        vigil.stop()

@@ -68,17 +68,21 @@ class CandleBuilder:
         self.finished: Signal[list[Candle]] = Signal("candles")
         self._series: dict[str, _Series] = {}
         self._unbroken_since = 0  # exchange ms; before it we may have missed trades
+        self._heard = 0  # exchange ms of the last frame
 
     def broken(self, at: int) -> None:
         """Say that ticks may be missing up to `at` (exchange ms): minutes begun by then lack some.
 
-        Before a session the exchange may show the opening price with the opening's time; that
-        minute has not begun and is watched whole.
+        Not those that were over when something was last heard. One that ended while the silence was
+        not noticed yet may have been told as whole, and is told again. Before a session the
+        exchange may show the opening price with the opening's time; that minute has not begun and
+        is watched whole.
         """
         self._unbroken_since = at
         for series in self._series.values():
-            if series.bar and series.bar.start <= at:
-                series.bar.complete = False
+            bar = series.bar
+            if bar and bar.complete and bar.start <= at and bar.start + MINUTE > self._heard:
+                bar.complete, bar.dirty = False, True
 
     def add(self, ticks: Iterable[Tick]) -> None:
         closed: list[Candle] = []
@@ -90,6 +94,7 @@ class CandleBuilder:
                 )
             if tick.parts & _PRICE and tick.ltt > 0:
                 self._add(series, tick, closed)
+            self._heard = tick.exchange_ts
         if closed:
             self.finished.emit(closed)
 
@@ -116,7 +121,10 @@ class CandleBuilder:
                 bar.dirty = False
             complete = start >= series.came and start > self._unbroken_since
             series.previous = bar
-            series.bar = _bar(tick, start, traded, complete)
+            # into a minute begun in a gap may fall what was traded in all of the gap
+            series.bar = _bar(tick, start, traded if complete else 0, complete)
+            if tick.volume != UNKNOWN_COUNT:
+                series.volume = tick.volume  # less than before on a new day
         else:
             bar.add(tick.ltp, tick.ltt, traded)
         series.ltt, series.ltp = max(series.ltt, tick.ltt), tick.ltp

@@ -1,7 +1,7 @@
 """Now: the watchlist, and the chosen instrument with its candles, its book and its figures."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from nicegui import background_tasks, ui
@@ -13,6 +13,7 @@ from dashboard.chart import CandleChart, window
 from dashboard.frame import Tab
 from dashboard.sheet import DEPTH
 from trading.desk import Desk
+from trading.errors import VigilError
 from trading.model import Instrument, InstrumentType, Mode
 
 PATH = "/"
@@ -233,7 +234,7 @@ class _Search:
 
     async def _add(self, key: str) -> None:
         self._clear()
-        await self._tab.watchlist.add(key)
+        await _kept(self._tab.watchlist.add(key))
 
     def _clear(self) -> None:
         self._box.set_value("")
@@ -277,9 +278,9 @@ class _Detail:
         live, watchlist = self._tab.live, self._tab.watchlist
         ui.label(instrument.title if instrument else key).classes("v-title").mark("chosen")
         with ui.element("div").classes("v-tools"):
-            _button("arrow_upward", "Move up", "up", lambda: watchlist.move(key, -1))
-            _button("arrow_downward", "Move down", "down", lambda: watchlist.move(key, 1))
-            _button("close", "Remove from the list", "remove", lambda: watchlist.remove(key))
+            _button("arrow_upward", "Move up", "up", lambda: _kept(watchlist.move(key, -1)))
+            _button("arrow_downward", "Move down", "down", lambda: _kept(watchlist.move(key, 1)))
+            _button("close", "Remove from the list", "remove", lambda: _kept(watchlist.remove(key)))
         with ui.element("div").classes("v-big") as big:
             live.cell(key, "ltp", "price flash")
             live.cell(key, "points", "toned")
@@ -327,6 +328,15 @@ class _Detail:
             candles = [c for c in candles if c.start != current.start] + [current]
         chart.load(shown, candles, gaps)
         self._tab.live.bar(chart, key, lambda: self._begin_load(key, after=WRITTEN))
+
+
+async def _kept(change: Awaitable[None]) -> None:
+    """Tell the trader when the disk did not take a change of the list: it stays as it was."""
+    try:
+        await change
+    except VigilError as error:
+        words = f"The list stays as it was: {error}. Try again"
+        ui.notify(words, type="negative", position="bottom-right")
 
 
 def _contract(instrument: Instrument | None) -> list[tuple[str, str]]:

@@ -24,6 +24,7 @@ from tests.dashboard.fakes import (
 from tests.ticks import batch, tick
 from trading.clock import ManualClock
 from trading.desk import Desk, World
+from trading.errors import Retryable
 from trading.model import Candle, Gap, Mode, Part
 from trading.ports import FeedState
 
@@ -149,6 +150,25 @@ async def test_an_instrument_is_found_added_and_kept(user: User, desk: Desk) -> 
     assert rows(user) == [NIFTY, BANK, PUT]
     assert journal(desk).kept == [NIFTY, BANK, PUT]
     assert feed(desk).wanted[PUT] is Mode.FULL
+
+
+async def test_a_list_that_the_disk_did_not_take_says_so(
+    user: User, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the database locked the new row just never came."""
+
+    async def refuse(instrument_keys: object) -> None:
+        raise Retryable("another program holds the database locked")
+
+    monkeypatch.setattr(journal(desk), "set_watchlist", refuse)
+    await user.open("/")
+    await drawn(user, marker("row", NIFTY))
+    user.find(marker="search").type("24000 PE")
+    await drawn(user, marker("found", PUT))
+    user.find(marker=marker("found", PUT)).click()
+
+    await user.should_see("The list stays as it was: another program holds the database locked")
+    assert rows(user) == [NIFTY, BANK]
 
 
 async def test_a_search_without_result_says_so(user: User) -> None:

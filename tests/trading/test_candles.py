@@ -138,3 +138,47 @@ def test_a_day_that_runs_fast_loses_no_trade_to_the_time_between_two_frames() ->
     candles.add([tick(NIFTY, ltp=11, ltt=T0 + 61_000, at=T0 + 140_000)])
 
     assert [(c.start - T0, c.open, c.complete) for c in finished] == [(0, 10, True)]
+
+
+def test_the_volumes_of_a_second_day_are_counted() -> None:
+    """They were 0 until the day's volume passed that of the day before."""
+    candles, finished = builder()
+    day = 24 * 60 * MINUTE
+    candles.add([trade(10, 0, 1_000_000)])
+    candles.add([trade(10, day, 500), trade(10, day + MINUTE, 900), trade(10, day + 61_000, 950)])
+    candles.flush()
+
+    assert finished[-1].volume == 450
+
+
+def test_what_was_traded_in_a_gap_is_not_the_volume_of_the_minute_after_it() -> None:
+    candles, finished = builder()
+    candles.add([trade(10, 0, 100)])
+    candles.broken(T0 + 30_000)
+    candles.broken(T0 + 5 * MINUTE + 10_000)
+    candles.add([trade(11, 5 * MINUTE + 20_000, 50_000), trade(11, 5 * MINUTE + 21_000, 50_010)])
+    candles.flush()
+
+    assert (finished[-1].volume, finished[-1].complete) == (10, False)
+
+
+def test_a_minute_that_ended_before_the_silence_was_noticed_is_told_again_as_partial() -> None:
+    candles, finished = builder()
+    candles.add([trade(10, 0), trade(11, 50_000)])
+    candles.flush(before=T0 + MINUTE)
+    candles.broken(T0 + 65_000)
+    candles.flush(before=T0 + MINUTE)
+
+    assert [(c.start, c.complete) for c in finished] == [(T0, True), (T0, False)]
+
+
+def test_a_minute_that_was_over_when_something_was_last_heard_stays_whole() -> None:
+    """An option that rarely trades lost the truth of its last minute with each reconnect."""
+    candles, finished = builder()
+    candles.add([trade(10, 0), tick("NSE_EQ|other", ltt=T0 + 10 * MINUTE)])
+    candles.broken(T0 + 11 * MINUTE)
+    candles.add([trade(11, 12 * MINUTE)])
+    candles.flush()
+
+    whole = {c.start: c.complete for c in finished if c.instrument_key == NIFTY}
+    assert whole[T0]
