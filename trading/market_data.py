@@ -16,6 +16,7 @@ _VALUES: Final = 22 * 8  # bytes; equal values say nothing new
 _ORDER: Final = struct.Struct("<8xq160xq32xH")  # of a row: ltt, exchange_ts, parts
 _RECEIVED: Final = struct.Struct("<184xd")  # of a row
 CLOCK_SET_BACK: Final = 60_000  # ms; an exchange's clock this much older is a new epoch, not late
+TRADE_AHEAD: Final = 60_000  # ms; a trade this much later than its own frame orders nothing
 LATE_FOR: Final = 5.0  # seconds that a late tick can be late; longer, and what is held was wrong
 
 # Where each part lies in a tick, its age too, so that a part left out keeps what was known.
@@ -76,7 +77,7 @@ class Board:
                 else:
                     ltt, exchange_ts, parts = order(held)
                 older = 0 < tick[23] < exchange_ts or 0 < tick[2] < ltt
-                if older and not _set_back(tick, held, exchange_ts, self._connected):
+                if older and not _wrong(held, ltt, exchange_ts, tick, self._connected):
                     late.append(tick)
                     continue
                 if parts & ~tick[28]:
@@ -112,12 +113,14 @@ def _unpacked(instrument_key: str, row: bytes, depth: tuple[Level, ...] | None) 
     return Tick._make((instrument_key, *_ROW.unpack(row), depth))
 
 
-def _set_back(tick: Tick, held: bytes | Tick, exchange_ts: int, connected: float) -> bool:
-    """Return whether the exchange's clock was set back, rather than this tick being late.
+def _wrong(held: bytes | Tick, ltt: int, exchange_ts: int, tick: Tick, connected: float) -> bool:
+    """Return whether the times held are wrong, so that a tick with older ones is not late.
 
-    What is held may be of an earlier connection, to an exchange that has begun anew; or one frame
-    may have had a clock far ahead, and its price would otherwise stay on screen until that day.
+    What is held may be of an earlier connection, to an exchange that has begun anew; one frame may
+    have had a clock far ahead, or a trade of the future: its price would stay on screen until then.
     """
+    if 0 < exchange_ts < ltt - TRADE_AHEAD and tick.exchange_ts >= exchange_ts:
+        return True
     if not 0 < tick.exchange_ts < exchange_ts - CLOCK_SET_BACK:
         return False
     received = held.received if isinstance(held, Tick) else _RECEIVED.unpack_from(held)[0]

@@ -203,6 +203,16 @@ def test_h04_one_frame_with_a_clock_of_tomorrow_does_not_freeze_the_price(
     assert service.price_age(CALL) == 0.0
 
 
+def test_a_trade_of_the_future_does_not_freeze_the_price_until_then(
+    service: MarketDataService,
+) -> None:
+    service.publish(batch(tick(ltp=100.0, ltt=T0 + 240_000, at=T0)))
+    service.publish(batch(tick(ltp=101.0, ltt=T0 + 500, at=T0 + 1_000)))
+    service.publish(batch(tick(ltp=99.0, ltt=T0 + 400, at=T0 + 1_500)))
+
+    assert service.last(CALL).ltp == 101.0  # type: ignore[union-attr]
+
+
 def test_late_prices_alone_leave_the_feed_silent(
     service: MarketDataService, clock: ManualClock
 ) -> None:
