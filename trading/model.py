@@ -1,4 +1,4 @@
-"""The words of the desk: what an instrument, a tick and a candle are."""
+"""The words of the market: what an instrument, a tick and a candle are."""
 
 import math
 from dataclasses import dataclass
