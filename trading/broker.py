@@ -18,6 +18,7 @@ from trading.order import (
     Margin,
     Order,
     OrderChange,
+    OrderFills,
     OrderRequest,
 )
 from trading.ports import FeedChange, FeedStats
@@ -133,11 +134,14 @@ class OrderJournal(Protocol):
         ...
 
     def keep(self, order: Order) -> None:
-        """Write an order as it is now with its new steps, in the order of the calls; never lost."""
+        """Write an order as it is now with its new steps, in the order of the calls; never lost.
+
+        An external order is new to the disk here.
+        """
         ...
 
-    def keep_fills(self, fills: Sequence[Fill]) -> None:
-        """Write executions; one with a known (account, order_id, trade_id) is replaced."""
+    def keep_fills(self, fills: OrderFills) -> None:
+        """Write the executions of one of the broker's orders in place of those written before."""
         ...
 
     async def orders(self, *, since: datetime) -> list[Order]:

@@ -183,7 +183,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """An execution of ours; `trade_id` is empty while only the order has told of it."""
+    """An execution of ours; `trade_id` is `~1`, `~2` while only the order has told of it."""
 
     account: str
     order_id: str  # the broker's

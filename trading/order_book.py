@@ -1,0 +1,244 @@
+"""All orders of the day, ours and those placed elsewhere: one owner, one rule for every update."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from trading.broker import OrderJournal
+from trading.clock import Clock
+from trading.merge import grown, newer, settled, summed, with_child
+from trading.model import UNKNOWN
+from trading.order import (
+    BrokerOrder,
+    Fill,
+    Order,
+    OrderFills,
+    OrderRequest,
+    OrderStatus,
+    Step,
+)
+from trading.signal import Signal
+
+log = logging.getLogger(__name__)
+
+ACCEPTED: Final = "accepted"  # our word for a child of which only the number is known
+Number = tuple[str, str]  # account, the broker's order number
+
+
+@dataclass(frozen=True, slots=True)
+class OrderMoved:
+    """A confirmed change; `before` is None for an order that was not known."""
+
+    before: Order | None
+    after: Order
+
+
+class OrderBook:
+    """Facts in, changes out. Nothing here waits or sends."""
+
+    def __init__(self, *, clock: Clock, journal: OrderJournal, mock: Mapping[str, bool]) -> None:
+        """`mock` says for each account whether its orders are made up."""
+        self.changes: Signal[OrderMoved] = Signal("orders")
+        self.filled: Signal[OrderFills] = Signal("fills")
+        self.unpriced: set[str] = set()  # accounts with a fill whose price only a read can tell
+        self._clock = clock
+        self._journal = journal
+        self._mock = mock
+        self._orders: dict[str, Order] = {}
+        self._numbers: dict[Number, str] = {}
+        self._fills: dict[Number, tuple[Fill, ...]] = {}
+        self._early: list[tuple[BrokerOrder, str]] = []
+
+    # what others ask
+
+    def get(self, order_id: str) -> Order | None:
+        return self._orders.get(order_id)
+
+    def orders(self, account: str | None = None) -> list[Order]:
+        """Return the orders in the order in which they became known."""
+        return [o for o in self._orders.values() if account in (None, o.request.account)]
+
+    def working(self, account: str | None = None) -> list[Order]:
+        return [o for o in self.orders(account) if not o.status.final]
+
+    def batch(self, batch_id: str) -> list[Order]:
+        return [o for o in self._orders.values() if batch_id and o.request.batch_id == batch_id]
+
+    def fills(self, account: str | None = None) -> list[Fill]:
+        """Return all executions, oldest first."""
+        found = [f for fills in self._fills.values() for f in fills]
+        return sorted((f for f in found if account in (None, f.account)), key=lambda f: f.at)
+
+    # what is told
+
+    def load(self, orders: Iterable[Order], fills: Iterable[Fill]) -> None:
+        """Take over what the disk has, telling it as if it had just become known."""
+        for order in orders:
+            self._orders[order.id] = order
+            for child in order.children:
+                self._numbers[order.request.account, child.order_id] = order.id
+            self.changes.emit(OrderMoved(None, order))
+        for fill in fills:
+            number = (fill.account, fill.order_id)
+            self._fills[number] = (*self._fills.get(number, ()), fill)
+        for (account, order_id), known in self._fills.items():
+            self.filled.emit(OrderFills(account, order_id, known))
+
+    def add(self, order: Order) -> None:
+        """Take an intent that the disk has already."""
+        self._orders[order.id] = order
+        self.changes.emit(OrderMoved(None, order))
+
+    def told(self, told: BrokerOrder, *, seen_by: str) -> None:
+        """Merge one order as the broker told it, from wherever."""
+        order = self._find(told)
+        if order is None and self._may_be_awaited(told):
+            self._early.append((told, seen_by))  # its answer brings the number
+            return
+        if order is None:
+            order = self._external(told)
+        known = next((c for c in order.children if c.order_id == told.order_id), None)
+        child = newer(known, told)
+        if child == known:
+            return
+        self._numbers[told.account, told.order_id] = order.id
+        self._fill(child)  # first: who hears of the change finds the position with it
+        self._put_child(order, child, seen_by)
+
+    def answered(self, order_id: str, numbers: Iterable[str]) -> None:
+        """Note the broker's numbers of an intent; updates may have come before them."""
+        order = self._orders[order_id]
+        numbers = tuple(numbers)
+        for number in numbers:
+            key = (order.request.account, number)
+            self._numbers[key] = order_id
+            order = self._orders[order_id]
+            if all(c.order_id != number for c in order.children):
+                child = _only_a_number(order, number, alone=len(numbers) == 1)
+                self._put_child(order, child, "answer")
+        self._replay_early()
+
+    def judged(self, order_id: str, status: OrderStatus, message: str, *, seen_by: str) -> None:
+        """Set the state of an intent that no broker's order speaks for."""
+        order = self._orders[order_id]
+        if not order.children and order.status is not status:
+            after = replace(order, status=status, message=message)
+            self._put(after, status.value, seen_by, message, 0)
+        self._replay_early()
+
+    def complete(self, order_id: str) -> None:
+        """Note that a read by the tag has shown every child there is."""
+        order = self._orders[order_id]
+        after = summed(order, all_known=True)
+        if after.status is not order.status:
+            self._put(after, after.status.value, "read", after.message, after.filled)
+
+    def settle(self, account: str, trades: Iterable[Fill]) -> None:
+        """Replace derived fills by the broker's own rows."""
+        rows: dict[str, list[Fill]] = {}
+        for trade in trades:
+            rows.setdefault(trade.order_id, []).append(trade)
+        for order_id, found in rows.items():
+            number = (account, order_id)
+            self._keep_fills(number, settled(self._fills.get(number, ()), found))
+        if not any(f.value is None for f in self.fills(account)):
+            self.unpriced.discard(account)
+
+    # inside
+
+    def _find(self, told: BrokerOrder) -> Order | None:
+        order_id = self._numbers.get((told.account, told.order_id))
+        if order_id is not None:
+            return self._orders[order_id]
+        order = self._orders.get(told.tag) if told.tag else None
+        return order if order is not None and order.request.account == told.account else None
+
+    def _may_be_awaited(self, told: BrokerOrder) -> bool:
+        wanted = (told.account, told.instrument_key, told.side)
+        return not told.tag and any(
+            (o.request.account, o.request.instrument_key, o.request.side) == wanted
+            for o in self._orders.values()
+            if o.status is OrderStatus.SENT
+        )
+
+    def _replay_early(self) -> None:
+        early, self._early = self._early, []
+        for told, seen_by in early:
+            self.told(told, seen_by=seen_by)
+
+    def _external(self, told: BrokerOrder) -> Order:
+        at = told.placed or self._clock.now()
+        request = OrderRequest(
+            account=told.account,
+            instrument_key=told.instrument_key,
+            side=told.side,
+            quantity=told.quantity,
+            product=told.product,
+            order_type=told.order_type,
+            nonce=f"ext-{told.account}-{told.order_id}",
+            price=told.price,
+            trigger=told.trigger,
+            validity=told.validity,
+            source="placed elsewhere",
+        )
+        return Order(
+            id=request.nonce,
+            request=request,
+            status=OrderStatus.WORKING,
+            created=at,
+            updated=at,
+            is_mock=self._mock[told.account],
+            external=True,
+        )
+
+    def _put(self, order: Order, raw_status: str, seen_by: str, message: str, filled: int) -> None:
+        """Keep and tell a new state of an order, with the step that led to it."""
+        before, now = self._orders.get(order.id), self._clock.now()
+        step = Step(order.status, raw_status, filled, now, seen_by, message)
+        after = replace(order, updated=now, steps=(*order.steps, step))
+        self._orders[order.id] = after
+        self._journal.keep(after)
+        self.changes.emit(OrderMoved(before, after))
+
+    def _put_child(self, order: Order, child: BrokerOrder, seen_by: str) -> None:
+        after = with_child(order, child)
+        self._put(after, child.raw_status, seen_by, child.message, after.filled)
+
+    def _fill(self, child: BrokerOrder) -> None:
+        number = (child.account, child.order_id)
+        known = self._fills.get(number, ())
+        mock = self._mock[child.account]
+        self._keep_fills(number, grown(known, child, at=self._clock.now(), is_mock=mock))
+
+    def _keep_fills(self, number: Number, fills: list[Fill]) -> None:
+        if tuple(fills) == self._fills.get(number, ()):
+            return
+        told = OrderFills(*number, tuple(fills))
+        self._fills[number] = told.fills
+        if any(fill.value is None for fill in fills):
+            self.unpriced.add(told.account)
+        self._journal.keep_fills(told)
+        self.filled.emit(told)
+
+
+def _only_a_number(order: Order, number: str, *, alone: bool) -> BrokerOrder:
+    """Return what the answer to a placing call says: it exists; of a slice not even how large."""
+    request = order.request
+    return BrokerOrder(
+        account=request.account,
+        order_id=number,
+        tag=order.id,
+        instrument_key=request.instrument_key,
+        side=request.side,
+        quantity=request.quantity if alone else 0,
+        product=request.product,
+        order_type=request.order_type,
+        price=request.price,
+        trigger=request.trigger,
+        validity=request.validity,
+        status=OrderStatus.WORKING,
+        raw_status=ACCEPTED,
+        filled=0,
+        average_price=UNKNOWN,
+    )
