@@ -335,8 +335,9 @@ class Vigil:
     def _token(self, folder: Path) -> TokenStore:
         if self.exchange:
             return SignedInDaily(self.exchange)
-        upstox = self._settings.upstox
-        return FileToken(folder / upstox.token_file, given=upstox.token.get_secret_value())
+        primary = next(a for a in self._settings.accounts if a.primary)
+        given = self._settings.upstox.token.get_secret_value()
+        return FileToken(folder / primary.token_file, given=given)
 
     def _timing(self) -> Timing:
         feed = self._settings.feed

@@ -88,8 +88,31 @@ class Simulator(Section):
 class Upstox(Section):
     base_url: str = "https://api.upstox.com"
     assets_url: str = "https://assets.upstox.com"
-    token_file: Path = Path("token")
+    order_url: str = "https://api-hft.upstox.com"
     token: SecretStr = SecretStr("")
+
+
+class AccountSettings(Section):
+    id: str = Field("main", pattern=r"^[a-z0-9][a-z0-9-]{0,19}$")
+    name: str = Field("Main", min_length=1, max_length=40)
+    primary: bool = False
+    token_file: Path = Path("token")
+
+
+class Orders(Section):
+    per_second: int = Field(8, ge=1, le=10)
+    value_limit: float = Field(5_000_000.0, ge=0)
+    collar_percent: float = Field(30.0, ge=0)
+    read_working_seconds: float = Field(10.0, gt=0)
+    read_open_seconds: float = Field(30.0, gt=0)
+    webhook: bool = False
+
+
+class Paper(Section):
+    cash: float = Field(1_000_000.0, gt=0)
+    prices: Literal["websocket", "polling"] = "websocket"
+    fallback: bool = True
+    square_off_minutes: int = Field(15, ge=1, le=120)
 
 
 class Settings(BaseSettings):
@@ -103,6 +126,17 @@ class Settings(BaseSettings):
     feed: Feed = Feed()
     simulator: Simulator = Simulator()
     upstox: Upstox = Upstox()
+    accounts: tuple[AccountSettings, ...] = (AccountSettings(primary=True),)
+    orders: Orders = Orders()
+    paper: Paper = Paper()
+
+    @model_validator(mode="after")
+    def _accounts_are_told_apart(self) -> "Settings":
+        if len({account.id for account in self.accounts}) < len(self.accounts):
+            raise ValueError("accounts: two accounts have the same id")
+        if sum(account.primary for account in self.accounts) != 1:
+            raise ValueError("accounts: exactly one must have primary = true, it feeds the prices")
+        return self
 
     @classmethod
     def settings_customise_sources(
