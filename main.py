@@ -10,8 +10,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Coroutine, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -27,37 +27,61 @@ from alerts.vitals import LoopVitals
 from dashboard.app import register
 from dashboard.guard import Security
 from feeds.connection import Timing
+from feeds.upstox.broker import UpstoxBroker
 from feeds.upstox.hours import calendar, unusual
 from feeds.upstox.instruments import Master
 from feeds.upstox.market_feed import UpstoxMarketFeed
+from feeds.upstox.portfolio_feed import UpstoxPortfolioFeed
+from feeds.upstox.quotes import UpstoxQuotes
 from feeds.upstox.rest import UpstoxRest
 from feeds.upstox.token import FileToken, TokenStore
-from settings import Settings, is_loopback, load_settings
+from settings import AccountSettings, Settings, is_loopback, load_settings
 from simulator.build import Options, create_exchange, parse_start
 from simulator.server import SimulatedExchange
+from simulator.tokens import USER
+from storage.batch_journal import DatabaseBatchJournal
 from storage.catalogue import InstrumentCatalogue
 from storage.database import open_database
 from storage.folder import DataFolder
 from storage.journal import DatabaseJournal
+from storage.latch import KeptWord, LiveDay, Word
+from storage.order_journal import DatabaseOrderJournal
+from storage.pnl import DatabasePnlJournal
 from storage.recorder import Recorder
 from storage.retention import Retention
 from storage.writer import Writer
+from trading.accounts import Accounts
+from trading.bands import Bands
+from trading.basket import OnFilled
+from trading.batch import Baskets
+from trading.broker import Broker
 from trading.candles import CandleBuilder
+from trading.checks import Limits
 from trading.clock import Clock, ExchangeTime, SystemClock
+from trading.cycle import MonitoringCycle, Rhythm
 from trading.desk import Desk, World
+from trading.equity import EVERY, PnlCurve
 from trading.errors import CannotStart, VigilError
 from trading.hours import IST, SpecialSession, TradingHours
+from trading.latch import LiveLatch
 from trading.market_data import MarketDataService
+from trading.marks import Marks
 from trading.model import Mode
+from trading.order import Account, AccountState
+from trading.orders import Gate, OrderManager, in_session, on_a_sound_disk
 from trading.ports import FeedChange, FeedState
+from trading.positions import PositionBook
 from trading.session import SessionWatch
+from trading.signal import Priority
 from trading.subscriptions import SubscriptionBook
+from trading.watch import PositionWatch
 
 log = logging.getLogger("vigil")
 
 HERE: Final = Path(__file__).parent
 CANARIES: Final = ("NSE_INDEX|Nifty 50", "NSE_INDEX|Nifty Bank")
 LIBRARIES: Final = ("nicegui", "sqlmodel", "apscheduler", "websocket-client", "protobuf")
+SHUTDOWN: Final = 2.0  # seconds for what waits for a broker; the disk has what it needs to go on
 CALENDAR_DAYS: Final = 8  # of the broker's timings, today included
 
 
@@ -87,9 +111,14 @@ def _arguments() -> argparse.Namespace:
 def serve(vigil: "Vigil", settings: Settings) -> None:
     """Show the desk's pages until somebody stops the process."""
     app.state.vigil = vigil  # the way tests reach it
-    register(vigil.desk, _security(settings))
+    webhook = settings.storage.directory / "webhook_secret"
+    register(
+        vigil.desk,
+        _security(settings),
+        webhook_secret=own_secret(webhook) if settings.orders.webhook else "",
+    )
     app.on_startup(vigil.start)
-    app.on_shutdown(vigil.stop)
+    app.on_shutdown(vigil.shutdown)
     ui.run(
         host=settings.server.host,
         port=settings.server.port,
@@ -113,7 +142,8 @@ def _security(settings: Settings) -> Security:
         port=server.port,
         allowed_hosts=hosts,
         password=server.password.get_secret_value() or None,
-        secret=session_secret(settings.storage.directory),
+        secret=own_secret(settings.storage.directory / "session_secret"),
+        api_token=own_secret(settings.storage.directory / "api_token"),
     )
 
 
@@ -146,9 +176,8 @@ def refuse_busy_port(host: str, port: int) -> None:
             ) from None
 
 
-def session_secret(folder: Path) -> str:
-    """Return the key that signs login cookies: made once, readable by its owner only."""
-    file = folder / "session_secret"
+def own_secret(file: Path) -> str:
+    """Return the secret in this file: made once, readable by its owner only."""
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except FileExistsError:
@@ -199,15 +228,16 @@ def _tell_failure(task: asyncio.Task[None]) -> None:
 
 
 class SignedInDaily:
-    """The token of the simulated broker's one customer, who signs in again when it has ended."""
+    """The token of a customer of the simulated broker, who signs in again when it has ended."""
 
-    def __init__(self, exchange: SimulatedExchange) -> None:
+    def __init__(self, exchange: SimulatedExchange, user: str) -> None:
         self._tokens = exchange.tokens
-        self._token = exchange.tokens.issue().value
+        self._user = user
+        self._token = exchange.tokens.issue(user=user).value
 
     def load(self) -> str:
         if self._tokens.check(self._token) is None:
-            self._token = self._tokens.issue().value
+            self._token = self._tokens.issue(user=self._user).value
         return self._token
 
     def save(self, token: str) -> None:
@@ -234,6 +264,15 @@ class Vigil:
         except Exception:
             log.exception("a part did not stop cleanly; the others did")
 
+    async def shutdown(self) -> None:
+        """Let what is under way come to its next commit, then stop; never longer than that."""
+        self.desk.progress.stage = "stopping"
+        parts = (self.baskets.stop(), self.cycle.stop(), self.orders.stop())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SHUTDOWN):
+                await asyncio.gather(*parts, return_exceptions=True)
+        self.stop()
+
     # building
 
     def _build(self) -> None:
@@ -247,7 +286,9 @@ class Vigil:
         self.clock = self._clock()
         self._build_storage(folder.path)
         self._build_core()
-        self._build_feed(folder.path)
+        self._build_accounts(folder.path)
+        self._build_feed()
+        self._build_dealing()
         self._connect()
 
     def _simulated_exchange(self) -> SimulatedExchange | None:
@@ -314,30 +355,44 @@ class Vigil:
         self.hours = TradingHours(self.journal.hours_now())
         self.vitals = LoopVitals()
 
-    def _build_feed(self, folder: Path) -> None:
+    def _build_accounts(self, folder: Path) -> None:
+        """Make each account's token and its way to the broker."""
+        mock = self.world.is_mock or self.world.execution == "paper"
+        given = self._settings.accounts
+        self.accounts_set = tuple(Account(a.id, a.name, a.primary, mock) for a in given)
+        self.tokens = {a.id: self._token(folder, a) for a in given}
+        self.rests = {a.id: self._rest(self.tokens[a.id]) for a in given}
+        self.primary = next(a.id for a in given if a.primary)
+        self.rest = self.rests[self.primary]
+
+    def _rest(self, token: TokenStore) -> UpstoxRest:
         upstox = self._settings.upstox
         base = self.exchange.base_url if self.exchange else upstox.base_url
         assets = self.exchange.base_url if self.exchange else upstox.assets_url
-        token = self._token(folder)
+        orders = base if self.world.is_mock else upstox.order_url
         try:
-            self.rest = UpstoxRest(base, token, assets_url=assets, is_mock=self.world.is_mock)
+            return UpstoxRest(
+                base, token, assets_url=assets, hft_url=orders, is_mock=self.world.is_mock
+            )
         except ValueError as error:
             raise CannotStart(f"settings: [upstox]: {error}") from None
+
+    def _token(self, folder: Path, account: AccountSettings) -> TokenStore:
+        if self.exchange:
+            user = USER if account.primary else f"SIM-{account.id.upper()}"
+            return SignedInDaily(self.exchange, user)
+        given = self._settings.upstox.token.get_secret_value() if account.primary else ""
+        return FileToken(folder / account.token_file, given=given)
+
+    def _build_feed(self) -> None:
         self.feed = UpstoxMarketFeed(
             self.rest,
-            token,
+            self.tokens[self.primary],
             self.clock,
             deliver=self.market_data.publish,
             is_mock=self.world.is_mock,
             timing=self._timing(),
         )
-
-    def _token(self, folder: Path) -> TokenStore:
-        if self.exchange:
-            return SignedInDaily(self.exchange)
-        primary = next(a for a in self._settings.accounts if a.primary)
-        given = self._settings.upstox.token.get_secret_value()
-        return FileToken(folder / primary.token_file, given=given)
 
     def _timing(self) -> Timing:
         feed = self._settings.feed
@@ -352,6 +407,150 @@ class Vigil:
             contested=feed.contested_seconds,
         )
 
+    def _build_dealing(self) -> None:
+        """Make what holds positions and sends orders."""
+        quotes = UpstoxQuotes(self.rest)
+        self.marks = Marks(
+            clock=self.clock,
+            market_data=self.market_data,
+            source=quotes,
+            is_open=self.hours.is_open,
+        )
+        self.brokers = self._brokers()
+        self.latch = LiveLatch(
+            self.clock, self._kept_date(), is_real=lambda account: not self._mock[account]
+        )
+        self.accounts = Accounts(
+            self.accounts_set,
+            clock=self.clock,
+            brokers=self.brokers,
+            sign_in={name: self._sign_in(rest) for name, rest in self.rests.items()},
+            latch=self.latch,
+        )
+        self.positions = PositionBook(self.accounts_set, clock=self.clock, marks=self.marks)
+        self._build_orders(Bands(self.clock, quotes))
+        self._build_books()
+
+    @property
+    def _mock(self) -> dict[str, bool]:
+        return {account.id: account.is_mock for account in self.accounts_set}
+
+    def _brokers(self) -> dict[str, Broker]:
+        """Make the object that executes for each account; with a stream where there is one."""
+        self.portfolio_feeds = {
+            account: UpstoxPortfolioFeed(
+                rest, self.tokens[account], self.clock, account=account, timing=self._timing()
+            )
+            for account, rest in self.rests.items()
+        }
+        return {
+            account: UpstoxBroker(self.rests[account], feed, account)
+            for account, feed in self.portfolio_feeds.items()
+        }
+
+    def _sign_in(self, rest: UpstoxRest) -> Callable[[], Awaitable[str]]:
+        async def user() -> str:
+            return (await rest.profile()).user_id
+
+        return user
+
+    def _kept_date(self) -> LiveDay:
+        word = KeptWord(
+            self.database,
+            self.writer,
+            Word.LIVE,
+            world=self.books_world,
+            is_mock=self.world.is_mock,
+        )
+        self._undo.callback(word.close)
+        return LiveDay(word)
+
+    @property
+    def books_world(self) -> str:
+        """Whose orders these are: those of another world must never be taken for them."""
+        return f"{self.world.exchange} {self.world.execution}"
+
+    def _build_orders(self, bands: Bands) -> None:
+        settings = self._settings.orders
+        self.order_journal = DatabaseOrderJournal(
+            self.database, self.writer, world=self.books_world
+        )
+        self._undo.callback(self.order_journal.close)
+        gate = Gate()
+        self.orders = OrderManager(
+            clock=self.clock,
+            brokers=self.brokers,
+            journal=self.order_journal,
+            mock=self._mock,
+            instrument=self.catalogue.get,
+            ltp=self._believed_price,
+            band=bands.of,
+            gate=gate,
+            limits=Limits(settings.value_limit, settings.collar_percent),
+            most_a_second=settings.per_second,
+        )
+        self.cycle = MonitoringCycle(
+            clock=self.clock,
+            orders=self.orders,
+            exposure=self.positions,
+            accounts=[account.id for account in self.accounts_set],
+            feeds=self.portfolio_feeds,
+            rhythm=Rhythm(settings.read_working_seconds, settings.read_open_seconds),
+        )
+        gate.add(self.latch.reason, exits_too=True)
+        gate.add(self.orders.too_fast, exits_too=True)
+        gate.add(in_session(self.hours, self.clock), exits_too=True)
+        gate.add(self.cycle.reason)
+        gate.add(on_a_sound_disk(self.journal.stats))
+
+    def _believed_price(self, instrument_key: str) -> float | None:
+        mark = self.marks.of(instrument_key)
+        return None if mark is None else mark.price
+
+    def _build_books(self) -> None:
+        """Make the baskets and the day's curve, and join orders to positions and prices."""
+        batches = DatabaseBatchJournal(self.database, self.writer, world=self.books_world)
+        self._undo.callback(batches.close)
+        self.pnl = DatabasePnlJournal(self.database, self.writer, world=self.books_world)
+        self._undo.callback(self.pnl.close)
+        real = not all(self._mock.values())
+        self.baskets = Baskets(
+            clock=self.clock,
+            orders=self.orders,
+            brokers=self.brokers,
+            journal=batches,
+            instrument=self.catalogue.get,
+            quote=self.marks.of,
+            mock=self._mock,
+            on_filled=OnFilled.ASK if real else OnFilled.REVERSE,
+        )
+        self.curve = PnlCurve(
+            self.accounts_set,
+            clock=self.clock,
+            positions=self.positions,
+            journal=self.pnl,
+            is_open=self.hours.is_open,
+        )
+        self.position_watch = PositionWatch(
+            subscriptions=self.subscriptions,
+            marks=self.marks,
+            positions=self.positions,
+            working=self.orders.working,
+        )
+        self._join_books()
+
+    def _join_books(self) -> None:
+        self.orders.filled.subscribe(self.positions.on_fills, priority=Priority.HIGH)
+        self.orders.reconciled.subscribe(self.positions.on_read, priority=Priority.HIGH)
+        self.orders.read_failed.subscribe(self.positions.on_read_failed, priority=Priority.HIGH)
+        for broker in self.brokers.values():
+            broker.position_updates.subscribe(self.positions.on_told)
+        self.market_data.ticks.subscribe(self.positions.on_ticks, priority=Priority.HIGH)
+        self.marks.polled.subscribe(self.positions.on_polled, priority=Priority.HIGH)
+        self.positions.changes.subscribe(self.position_watch.on_position)
+        self.orders.changes.subscribe(self.position_watch.on_order)
+        self.accounts.changes.subscribe(self._on_account)
+
     def _connect(self) -> None:
         """Join the parts: ticks to candles and disk, wishes to the feed."""
         self.desk = Desk(
@@ -365,6 +564,14 @@ class Vigil:
             journal=self.journal,
             catalogue=self.catalogue,
             vitals=self.vitals,
+            accounts=self.accounts,
+            orders=self.orders,
+            positions=self.positions,
+            marks=self.marks,
+            baskets=self.baskets,
+            cycle=self.cycle,
+            portfolio_feeds=self.portfolio_feeds,
+            pnl=self.pnl,
             started=self.clock.now(),
             versions={name: version(name) for name in LIBRARIES},
             canaries=CANARIES,
@@ -398,8 +605,9 @@ class Vigil:
         progress = self.desk.progress
         try:
             self._keep_running(self.vitals.run())
-            self.feed.start()
-            self._undo.callback(self._stop_feed)
+            await self.orders.start()
+            await self.baskets.resume()
+            self._start_feeds()
             self._schedule()
             self._keep_running(self._first_look())
             progress.stage = "ready"
@@ -407,6 +615,19 @@ class Vigil:
             progress.stage, progress.reason = "failed", "see the log"
             log.exception("the desk could not start")
         gc.freeze()  # what is here now stays: no need to look at it again and again
+
+    def _start_feeds(self) -> None:
+        self.feed.start()
+        self._undo.callback(self._stop_feed)
+        for feed in self.portfolio_feeds.values():
+            feed.start()
+            self._undo.callback(feed.stop)
+
+    def _on_account(self, state: AccountState) -> None:
+        """Let no price pass for live that comes to an account which is signed out."""
+        heard = self.feed.stats().state in (FeedState.OPEN, FeedState.LIVE, FeedState.STALLED)
+        if state.account.primary and state.signed_in is False and heard:
+            self.feed.reconnect(f"account {state.account.id} is not signed in: {state.reason}")
 
     def _keep_running(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -438,7 +659,13 @@ class Vigil:
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
         add = scheduler.add_job
+        now = datetime.now(UTC)
         add(self.watch.look, "interval", seconds=1, id="session watch")
+        add(self.cycle.look, "interval", seconds=1, id="books")
+        add(self.marks.poll, "interval", seconds=1, id="quotes")
+        add(self.positions.look, "interval", seconds=1, id="positions")
+        add(self.curve.sample, "interval", seconds=EVERY, id="P&L curve")
+        add(self.accounts.check, "interval", seconds=30, next_run_time=now, id="accounts")
         add(self.recorder.heartbeat, "interval", seconds=10, id="heartbeat")
         add(self.refresh_instruments, "interval", hours=6, id="instruments")
         add(self.refresh_hours, "interval", hours=6, id="hours")

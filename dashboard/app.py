@@ -3,20 +3,24 @@
 import asyncio
 import importlib
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from types import ModuleType
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from nicegui import app, background_tasks, ui
 
 import dashboard.pages
-from dashboard import endpoints, frame, guard
+from dashboard import endpoints, frame, guard, webhook
+from dashboard.api import sockets
+from dashboard.api.routes import create_api
+from dashboard.drafts import Drafts
 from dashboard.frame import Entry, Tab
 from dashboard.guard import Security
 from dashboard.live import Pulse, emit
 from dashboard.sheet import Sheet
+from dashboard.ticket import open_ticket
 from dashboard.watchlist import Watchlist
 from trading.desk import Desk
 
@@ -44,25 +48,35 @@ def _page(module: ModuleType) -> Page:
     return cast(Page, module)
 
 
-def register(desk: Desk, security: Security) -> None:
-    """Make the desk's pages known; call it once, before `ui.run`."""
+def register(desk: Desk, security: Security, *, webhook_secret: str = "") -> None:
+    """Make the desk's pages and its API known; call it once, before `ui.run`.
+
+    Without a secret the broker's postbacks are not accepted.
+    """
     sheet = Sheet(desk.market_data, desk.world)
     pulse = Pulse(desk, sheet, emit)
     watchlist = Watchlist(desk.journal, desk.first_watchlist)
     found = pages()
     guard.install(app, security)
     endpoints.install(app, desk, tabs=lambda: pulse.tabs)
+    if webhook_secret:
+        webhook.install(app, secret=webhook_secret, hint=lambda: _hint(desk))
+    api = create_api(desk)
+    broadcast = sockets.install(api, desk)
+    app.mount("/api", api)
     _register_pages(desk, pulse, watchlist, found)
-    _run(pulse)
+    _keep_running("refresh of the pages", pulse.run)
+    _keep_running("news for programs", partial(sockets.run, broadcast))
 
 
 def _register_pages(desk: Desk, pulse: Pulse, watchlist: Watchlist, found: Sequence[Page]) -> None:
     entries = [Entry(page.PATH, page.TITLE, page.ICON) for page in found]
+    drafts = Drafts()  # of all tabs: what two of them review is sent once
 
     def root() -> None:
         ui.add_css(frame.STYLE)
-        tab = Tab(pulse.open_tab(), watchlist)
-        rail = frame.draw(desk, tab.live, entries)
+        tab = Tab(pulse.open_tab(), watchlist, drafts)
+        rail = frame.draw(desk, tab.live, entries, partial(open_ticket, desk, tab))
 
         def show(page: Page) -> None:
             ui.page_title(f"{page.TITLE} · Vigil · {desk.world.word}")
@@ -76,11 +90,16 @@ def _register_pages(desk: Desk, pulse: Pulse, watchlist: Watchlist, found: Seque
         ui.page(page.PATH, reconnect_timeout=RECONNECT, title="Vigil", dark=True)(root)
 
 
-def _run(pulse: Pulse) -> None:
+def _hint(desk: Desk) -> None:
+    for state in desk.accounts.all():
+        desk.cycle.hint(state.account.id)
+
+
+def _keep_running(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     tasks: list[asyncio.Task[None]] = []
 
     def start() -> None:
-        tasks.append(background_tasks.create(pulse.run(), name="refresh of the pages"))
+        tasks.append(background_tasks.create(work(), name=name))
 
     async def stop() -> None:
         for task in tasks:

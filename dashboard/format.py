@@ -51,6 +51,11 @@ def money(value: float) -> str:
     return f"{sign}₹{text.removeprefix(sign)}"
 
 
+def rupees(paise: int | None) -> str:
+    """Return a sum of paise without a plus: `₹12,34,567.50`; unknown is a dash."""
+    return DASH if paise is None else money(paise / 100).removeprefix("+")
+
+
 def percent(value: float) -> str:
     """Return a percentage that is already times a hundred: `+0.45%`."""
     text = signed(value)

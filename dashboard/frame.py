@@ -1,18 +1,22 @@
 """What is around every page: the mode frame, the header, the rail, the banner and the keys."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from nicegui import ui
 from nicegui.element import Element
+from nicegui.events import GenericEventArguments
 
 from dashboard import light as lights
+from dashboard.banner import Banner
+from dashboard.drafts import Drafts
 from dashboard.live import Live
 from dashboard.watchlist import Watchlist
 from trading.desk import Desk, World
 from trading.model import Instrument
+from trading.order import Side
 
 STYLE: Final = Path(__file__).parent / "components" / "vigil.css"
 THEME_COOKIE: Final = "vigil_theme"
@@ -20,18 +24,23 @@ HEADER_INDICES: Final = 2
 KEYS: Final = (
     ("1 2 …", "open a page"),
     ("/", "search an instrument"),
-    ("↑ ↓", "choose a row of the watchlist"),
-    ("Esc", "close"),
+    ("↑ ↓", "choose a row"),
+    ("B S", "buy or sell what the chosen row is about"),
+    ("C", "cancel the chosen order"),
+    ("Enter", "review the ticket"),
+    ("Esc", "close, send nothing"),
     ("?", "this list"),
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Tab:
-    """What a page is built with, besides the desk."""
+    """What a page is built with, besides the desk. `panel` is where a page has its own ticket."""
 
     live: Live
     watchlist: Watchlist
+    drafts: Drafts
+    panel: Callable[[str, Side], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +86,20 @@ def mode_class(world: World) -> str:
     return "paper" if world.execution == "paper" else "live"
 
 
-def draw(desk: Desk, live: Live, entries: Sequence[Entry]) -> Rail:
-    """Draw the frame; the page goes into the `main` element that the caller opens next."""
+def draw(
+    desk: Desk, live: Live, entries: Sequence[Entry], trade: Callable[[str, Side], None]
+) -> Rail:
+    """Draw the frame; the page goes into the `main` element that the caller opens next.
+
+    `trade` is called with an instrument and a side when the keys ask for a ticket.
+    """
     mode = mode_class(desk.world)
     ui.element("div").classes(f"v-frame {mode}")
     theme = _theme()
     keys = Keys()
     help_sheet = _help_sheet()
     keys.on("help", help_sheet.open)
+    keys.on("trade", lambda event: _trade(desk, event, trade))
     with ui.element("header").classes("v-header"):
         ui.label(desk.world.word).classes(f"v-mode {mode}").mark("mode")
         _light(desk)
@@ -98,8 +113,16 @@ def draw(desk: Desk, live: Live, entries: Sequence[Entry]) -> Rail:
             button = _tool("contrast", "Dark or light", "theme")
             button.on("click", lambda: _toggle(theme, keys))
     rail = Rail(entries)
-    ui.element("div").classes("v-banner").props('role="status"').mark("banner")
+    Banner(desk)
     return rail
+
+
+def _trade(desk: Desk, event: GenericEventArguments, trade: Callable[[str, Side], None]) -> None:
+    """Open a ticket if what came from the browser names an instrument and a side."""
+    asked = event.args if isinstance(event.args, dict) else {}
+    key, side = asked.get("key"), asked.get("side")
+    if isinstance(key, str) and side in tuple(Side) and desk.catalogue.get(key) is not None:
+        trade(key, Side(side))
 
 
 def _light(desk: Desk) -> None:

@@ -5,6 +5,7 @@ resolves to 127.0.0.1 makes them look like ours (faults.md D: every origin was l
 comes). So each request and each handshake passes here first, in pure ASGI, before any route.
 """
 
+import hmac
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,7 +15,7 @@ from nicegui import core
 from nicegui.app import App
 from nicegui.client import Client
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboard.login import LOGIN_PATH, Door
@@ -23,9 +24,12 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 OWN_SITE: Final = frozenset({"same-origin", "none"})
 SOCKET_PATH: Final = "/_nicegui_ws"
 ASSETS: Final = "/_nicegui/"
+API: Final = "/api/"  # for programs, which show a token instead of a cookie and an Origin
+WEBHOOKS: Final = "/webhooks/"  # for the broker, who shows the secret in the path
 OPEN_PATHS: Final = frozenset({LOGIN_PATH, "/health", "/favicon.ico"})  # without a password
 BODY_LIMIT: Final = 1_048_576  # bytes; socket.io's own messages are below a million
 MAX_SOCKETS: Final = 20
+MAX_API_SOCKETS: Final = 1_200
 MAX_PAGES: Final = 60  # also counts pages that were closed within the last seconds
 HEADERS: Final = {
     "X-Frame-Options": "DENY",
@@ -52,6 +56,7 @@ class Security:
     allowed_hosts: tuple[str, ...] = ()
     password: str | None = field(default=None, repr=False)
     secret: str = field(default="", repr=False)  # signs the login cookie
+    api_token: str = field(default="", repr=False)  # of programs; without one they are refused
 
     def hosts(self) -> frozenset[str]:
         """Return every value that a Host header may have, in lower case."""
@@ -86,7 +91,9 @@ def refusal(
     if any(origin.lower() not in security.origins() for origin in origins):
         return Refusal(403, "requests from other pages are refused")
     site = headers.get("sec-fetch-site")
-    if kind == "websocket" or method not in SAFE_METHODS:
+    if path.startswith((API, WEBHOOKS)):
+        pass  # no browser shows their token by itself, so there is nothing to forge
+    elif kind == "websocket" or method not in SAFE_METHODS:
         if not origins and site not in OWN_SITE:
             return Refusal(403, "a request that changes something needs its Origin")
     elif path.startswith(SOCKET_PATH) and site is not None and site not in OWN_SITE:
@@ -115,7 +122,7 @@ class Guard:
         self._security = security
         self._door = door
         self._pages = pages
-        self._sockets = 0
+        self._sockets = {True: 0, False: 0}  # of programs, of pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -137,8 +144,11 @@ class Guard:
         refused = refusal(
             headers, kind=scope["type"], method=method, path=path, security=self._security
         )
-        if refused:
+        if refused or path.startswith(WEBHOOKS):
             return refused
+        if path.startswith(API):
+            known = shows_token(headers, self._security.api_token)
+            return None if known else Refusal(401, "show the API token of this desk (see README)")
         if self._door and path not in OPEN_PATHS and not self._door.knows(headers.get("cookie")):
             return Refusal(401, "log in first")
         if _is_page(path) and self._pages() >= MAX_PAGES:
@@ -148,15 +158,17 @@ class Guard:
     async def _socket(
         self, refused: Refusal | None, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        if refused or self._sockets >= MAX_SOCKETS:
+        program = scope["path"].startswith(API)
+        most = MAX_API_SOCKETS if program else MAX_SOCKETS
+        if refused or self._sockets[program] >= most:
             await receive()  # the handshake; a close before the accept is answered with 403
             await send({"type": "websocket.close", "code": 1008})
             return
-        self._sockets += 1
+        self._sockets[program] += 1
         try:
             await self._app(scope, receive, send)
         finally:
-            self._sockets -= 1
+            self._sockets[program] -= 1
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
@@ -191,7 +203,7 @@ def assert_origins(expected: Iterable[str]) -> None:
 
 
 def _is_page(path: str) -> bool:
-    machine = path.startswith((ASSETS, SOCKET_PATH)) or path in OPEN_PATHS
+    machine = path.startswith((ASSETS, SOCKET_PATH, API, WEBHOOKS)) or path in OPEN_PATHS
     return not machine and path != "/metrics"
 
 
@@ -220,7 +232,18 @@ def _limited(receive: Receive) -> Receive:
 def _answer(refused: Refusal, scope: Scope) -> Response:
     if refused.status == 401 and scope["method"] == "GET" and _is_page(scope["path"]):
         return RedirectResponse(f"{LOGIN_PATH}?next={quote(scope['path'])}", 303)
+    if scope["path"].startswith(API):
+        kind = "unauthorised" if refused.status == 401 else "invalid"
+        body = {"error": kind, "message": refused.reason, "sent": False, "problems": []}
+        return JSONResponse(body, refused.status)
     return PlainTextResponse(refused.reason, refused.status)
+
+
+def shows_token(headers: Headers, token: str) -> bool:
+    """Return whether a request carries this token in its Authorization header."""
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    same = hmac.compare_digest(value.strip().encode(), token.encode())
+    return bool(token) and scheme.lower() == "bearer" and same
 
 
 async def _respond(response: Response, scope: Scope, receive: Receive, send: Send) -> None:

@@ -18,11 +18,15 @@ REMEMBERED: Final = 16_384  # texts of each kind, some 3 MB: most values of a ti
 
 
 class Tone(IntEnum):
-    """Which way a number points; shown as a mark or colour, and as text."""
+    """Which way a number points, or how a state is judged; shown as a colour, and as text."""
 
     NONE = 0
     UP = 1
     DOWN = 2
+    GOOD = 3
+    WARN = 4
+    BAD = 5
+    MUTED = 6
 
 
 class Shown(NamedTuple):

@@ -77,14 +77,14 @@ class Reader(Protocol):
         """Take note of a new socket, which has been asked for nothing."""
         ...
 
-    def received(self, frame: bytes, *, at: float, generation: int) -> Heard: ...
+    def received(self, frame: bytes, *, text: bool, at: float, generation: int) -> Heard: ...
 
     def to_send(self, at: float) -> Sequence[bytes]:
         """Return a few frames to send now; asked again at once until there are none."""
         ...
 
-    def market_closed(self) -> bool:
-        """Say whether the exchange itself says that what is wanted does not trade now."""
+    def may_be_silent(self) -> bool:
+        """Say whether silence means nothing now, e.g. since what is wanted does not trade."""
         ...
 
 
@@ -238,7 +238,9 @@ class Connection:
         timing: Timing,
         jitter: random.Random,
         generation: int = 0,
+        opened: str = "connected, no price yet",
     ) -> None:
+        """`opened` says in the trader's words what an OPEN connection waits for."""
         self.state = FeedState.STOPPED
         self.reason = ""
         self.changed_at = time.monotonic()
@@ -250,10 +252,12 @@ class Connection:
         self._token_mark = token_mark
         self._probe = probe
         self._changed = changed
+        self._opened = opened
         self._timing = timing
         self._jitter = jitter
         self._expected = False
         self._asked: str | None = None  # reason of a wanted reconnect
+        self._confirmed = (0, "")  # generation that its owner calls LIVE, and why
         self._opened_at: float | None = None  # of the present socket
         self._kicks = 0  # connections in a row that were taken from us
         self._logged_at = -timing.log_every
@@ -291,6 +295,11 @@ class Connection:
 
     def reconnect(self, reason: str) -> None:
         self._asked = reason
+        self._wakeup.wake()
+
+    def confirm(self, generation: int, reason: str) -> None:
+        """Have this socket, if it is still the present one, called LIVE without a price."""
+        self._confirmed = (generation, reason)
         self._wakeup.wake()
 
     # on its own thread
@@ -346,13 +355,16 @@ class Connection:
         """Never returns: a connection ends with the exception that says why."""
         wire = session.wire
         try:
-            self._to(FeedState.OPEN, "connected, no price yet")
+            self._to(FeedState.OPEN, self._opened)
             self._reader.opened(session.generation)
             while True:
                 if self._asked is not None:
                     raise Asked(self._asked)
                 busy = self._send(session)
                 busy |= self._take(session)
+                generation, reason = self._confirmed
+                if generation == session.generation and self.state is FeedState.OPEN:
+                    self._recovered(reason)
                 self._watch(session)
                 wire.wait(0.0 if busy else PASS)
         finally:
@@ -380,25 +392,26 @@ class Connection:
         counters.frames += 1
         counters.bytes += len(payload)
         if opcode == websocket.ABNF.OPCODE_BINARY:
-            self._message(session, payload, now)
+            self._message(session, payload, now, text=False)
         elif opcode == websocket.ABNF.OPCODE_TEXT:
             counters.text_frames += 1
+            self._message(session, payload, now, text=True)
         elif opcode == websocket.ABNF.OPCODE_CLOSE:
             raise ClosedByPeer(_close_reason(payload))
 
-    def _message(self, session: _Session, payload: bytes, now: float) -> None:
-        heard = self._reader.received(payload, at=now, generation=session.generation)
+    def _message(self, session: _Session, payload: bytes, now: float, *, text: bool) -> None:
+        heard = self._reader.received(payload, text=text, at=now, generation=session.generation)
         if heard is Heard.PRICES:
             session.quiet_from = self.counters.price_at = now
             if self.state is not FeedState.LIVE:
-                self._recovered()
+                self._recovered("prices arrive")
         elif heard is Heard.GARBAGE:
             self._bad_luck(session, now)
 
-    def _recovered(self) -> None:
+    def _recovered(self, reason: str) -> None:
         self.counters.attempt = 0
         self._delays = self._fresh_delays()
-        self._to(FeedState.LIVE, "prices arrive")
+        self._to(FeedState.LIVE, reason)
 
     def _bad_luck(self, session: _Session, now: float) -> None:
         times = session.garbage = session.garbage or deque()
@@ -417,7 +430,7 @@ class Connection:
         elif now - session.heard > timing.ping_after:
             session.wire.ping()
             session.pinged = now
-        if not self._expected or self._reader.market_closed():
+        if not self._expected or self._reader.may_be_silent():
             session.quiet_from = now
         elif now - session.quiet_from > timing.stall:
             self._judge_silence(session, now)

@@ -86,8 +86,7 @@ class Inbox:
             item = self._next()
             if item is None:
                 return
-            if isinstance(item, Batch):
-                delivered += len(item.ticks)
+            delivered += len(item.ticks) if isinstance(item, Batch) else 1
             self._hand_over(item)
         self._wake()
 

@@ -1,4 +1,4 @@
-"""The account routes: login and logout, profile, and funds with their night's rest."""
+"""The account routes: login, logout, profile, kill switch, and funds with their night's rest."""
 
 from datetime import time
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -8,11 +8,14 @@ from starlette.responses import RedirectResponse, Response
 
 from simulator.calendar import IST
 from simulator.envelope import BrokerError, Json, answer, success
+from simulator.funds import NOTHING, Funds, equity_row, funds, funds_row
 from simulator.gate import authenticate
+from simulator.kill_switch import read_wishes, segment_rows, throw
+from simulator.order_forms import read_json
+from simulator.portfolio import PriceOf
 from simulator.tokens import USER
 from simulator.venue import Venue
 
-CASH = 1_000_000.0  # rupees
 SERVICE_BEGINS = time(5, 30)  # IST; funds are closed from midnight until then
 
 PROFILE: dict[str, Json] = {
@@ -32,6 +35,9 @@ PROFILE: dict[str, Json] = {
 
 def account_routes(venue: Venue) -> APIRouter:
     routes = APIRouter()
+
+    def money(user: str) -> Funds:
+        return funds(venue.broker.account(user), PriceOf(venue.market.quotes))
 
     @routes.get("/v2/login/authorization/dialog")
     async def dialog(
@@ -68,18 +74,30 @@ def account_routes(venue: Venue) -> APIRouter:
         return answer(success(PROFILE | {"user_id": token.user}))
 
     @routes.get("/v2/user/get-funds-and-margin")
-    async def funds(request: Request, segment: str = "") -> Response:
-        authenticate(venue, request.headers)
+    async def funds_v2(request: Request, segment: str = "") -> Response:
+        user = authenticate(venue, request.headers).user
         _in_service(venue)
-        rows: dict[str, Json] = {"equity": _margin(CASH), "commodity": _margin(0.0)}
+        rows = {"equity": equity_row(money(user)), "commodity": equity_row(NOTHING)}
         only = {"SEC": "equity", "COM": "commodity"}.get(segment)
         return answer(success(rows if only is None else {only: rows[only]}))
 
     @routes.get("/v3/user/get-funds-and-margin")
     async def funds_v3(request: Request) -> Response:
-        authenticate(venue, request.headers)
+        user = authenticate(venue, request.headers).user
         _in_service(venue)
-        return answer(success(funds_row(CASH)))
+        return answer(success(funds_row(money(user))))
+
+    @routes.get("/v2/user/kill-switch")
+    async def kill_switch(request: Request) -> Response:
+        user = authenticate(venue, request.headers).user
+        return answer(success(segment_rows(venue.broker.account(user))))
+
+    @routes.post("/v2/user/kill-switch")
+    async def throw_kill_switch(request: Request) -> Response:
+        user = authenticate(venue, request.headers).user
+        wishes = read_wishes(read_json(await request.body()))
+        throw(venue.broker, user, wishes, venue.clock.now_ms())
+        return answer(success(segment_rows(venue.broker.account(user))))
 
     return routes
 
@@ -88,55 +106,3 @@ def _in_service(venue: Venue) -> None:
     now = venue.clock.now().astimezone(IST).time()
     if now < SERVICE_BEGINS and not venue.calendar.always_open:
         raise BrokerError(423)
-
-
-def _margin(available: float) -> Json:
-    return {
-        "used_margin": 0.0,
-        "payin_amount": 0.0,
-        "span_margin": 0.0,
-        "adhoc_margin": 0.0,
-        "notional_cash": 0.0,
-        "available_margin": available,
-        "exposure_margin": 0.0,
-    }
-
-
-def funds_row(cash: float) -> Json:
-    """Build the v3 answer of an account that holds cash only; pledge has no total on purpose."""
-    unused: dict[str, Json] = {
-        "total": 0.0,
-        "mtf": 0.0,
-        "span_exposure": 0.0,
-        "cash_margin_var_elm": 0.0,
-        "premium_present": 0.0,
-        "delivery_margin": {"total": 0.0, "equity": 0.0, "fo_settlement": 0.0},
-    }
-    loss: Json = {"total": 0.0, "realised": 0.0, "unrealised": 0.0}
-    opening: Json = {
-        "opening_balance": cash,
-        "added_today": 0.0,
-        "withdrawn_today": 0.0,
-        "amount_from_stock_sale": 0.0,
-        "unpaid_charges": 0.0,
-    }
-    return {
-        "available_to_trade": {
-            "total": cash,
-            "cash_available_to_trade": {
-                "total": cash,
-                "cash": opening,
-                "margin_used": unused | {"loss": loss},
-            },
-            "pledge_available_to_trade": {
-                "margin_from_pledge": {"total": 0.0, "equity": 0.0, "mutual_funds": 0.0},
-                "margin_used": unused,
-            },
-        },
-        "unavailable_to_trade": {
-            "cash_unavailable_to_trade": {
-                "unsettled_profit": {"todays_profit": 0.0, "previous_days": 0.0}
-            },
-            "pledge_unavailable_to_trade": {"equity": 0.0, "mutual_funds": 0.0},
-        },
-    }

@@ -7,13 +7,14 @@ from pathlib import Path
 from simulator.calendar import IST, ExchangeCalendar
 from simulator.clock import ExchangeClock
 from simulator.instruments import build_instruments
+from simulator.interest import Interest
 from simulator.ledger import Ledger
 from simulator.market import RandomMarket
 from simulator.model import Market
 from simulator.replay import ReplayMarket
 from simulator.server import SimulatedExchange
 from simulator.tokens import TokenTable
-from simulator.venue import Interest
+from simulator.webhook import check_address
 
 LEAD = 5.0  # real seconds before a replay's first minute, so that whoever listens hears it whole
 
@@ -36,10 +37,15 @@ class Options:
     replay: tuple[Path, ...] = ()
     chain: Path | None = None
     keep_rows: bool = False  # have the ledger keep every tick sent
+    webhook: str = ""  # address on loopback that order messages are posted to; empty: nowhere
 
 
 def create_exchange(options: Options) -> SimulatedExchange:
     """Build an exchange that is not started yet; raise BadOption."""
+    try:
+        check_address(options.webhook)
+    except ValueError as error:
+        raise BadOption(str(error)) from None
     interest = Interest()
     replay = _replay(options)
     calendar = ExchangeCalendar(always_open=options.start is None and replay is None)
@@ -53,6 +59,7 @@ def create_exchange(options: Options) -> SimulatedExchange:
         ledger=Ledger(keep_rows=options.keep_rows),
         interest=interest,
         port=options.port,
+        webhook=options.webhook,
     )
 
 

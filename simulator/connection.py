@@ -1,12 +1,13 @@
 """One connection at the feeder: the handshake, requests in, frames out, and how it can end."""
 
 import asyncio
+import math
 import socket
 import struct
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from wsproto.connection import Connection as WebSocket
@@ -14,18 +15,21 @@ from wsproto.connection import ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError, generate_accept_token
 
-from simulator.faults import Faults, MidFrame, Slow, Trickle
+from simulator.faults import Fault, MidFrame, Slow, Trickle
 from simulator.frames import Opcode, close, frame
-from simulator.ledger import ConnectionRecord, Ledger
+from simulator.ledger import ConnectionRecord
 from simulator.limits import Mode
 from simulator.tokens import Token
 from simulator.wire import Update
 
+END_OF_HEAD = b"\r\n\r\n"
 LONGEST_HEAD = 16_384  # bytes of a request's head
 LONGEST_REQUEST = 1 << 20  # bytes of a subscription message
 FAREWELL = 1.0  # seconds that the other side has to answer a close frame
 REASONS = {101: "Switching Protocols", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden",
            404: "Not Found", 429: "Too Many Requests"}  # fmt: skip
+
+F = TypeVar("F", bound=Fault)
 
 
 class Frame(NamedTuple):
@@ -35,6 +39,7 @@ class Frame(NamedTuple):
     updates: tuple[Update, ...]
     current_ts: int
     initial: bool
+    opcode: Opcode = Opcode.BINARY
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +75,8 @@ def parse_request(head: bytes) -> Request | None:
 
 
 class Host(Protocol):
-    """What a connection needs of the feeder that accepted it."""
+    """What a connection needs of the stream that it belongs to."""
 
-    faults: Faults
-    ledger: Ledger
     max_buffer: int
 
     @property
@@ -82,9 +85,21 @@ class Host(Protocol):
     @property
     def pongs(self) -> bool: ...
 
+    def take(self, kind: type[F]) -> F | None: ...
+
     def greet(self, connection: "FeedConnection", request: Request | None) -> None: ...
 
     def asked(self, connection: "FeedConnection", payload: bytes) -> None: ...
+
+    def sent(self, connection: "FeedConnection", message: Frame) -> None: ...
+
+    def lost(self, connection: "FeedConnection") -> None: ...
+
+
+class Port(Protocol):
+    """What a connection needs of the port that accepted it."""
+
+    def host_of(self, request: Request | None) -> Host: ...
 
     def lost(self, connection: "FeedConnection") -> None: ...
 
@@ -92,8 +107,9 @@ class Host(Protocol):
 class FeedConnection(asyncio.Protocol):
     """Owned by the exchange's loop. Until it is welcomed it has no record and no user."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, port: Port) -> None:
+        self._port = port
+        self._host: Host | None = None  # until the request has named it
         self._head = b""
         self._websocket: WebSocket | None = None
         self._message = bytearray()
@@ -123,31 +139,40 @@ class FeedConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        if not self._host.reads:
-            transport.pause_reading()
 
     def data_received(self, data: bytes) -> None:
         if self._websocket is not None:
             self._receive(data)
             return
         self._head += data
-        head, end, rest = self._head.partition(b"\r\n\r\n")
-        if end:
-            self._head = b""
-            self._host.greet(self, parse_request(head))
-            if rest and self._websocket is not None:
-                self._receive(rest)
+        if END_OF_HEAD in self._head:
+            self._shake_hands()
         elif len(self._head) > LONGEST_HEAD:
             self.refuse(400, b"")
 
     def eof_received(self) -> bool:
-        return not self._host.reads  # half-open: keep our side although theirs has ended
+        # half-open: keep our side although theirs has ended
+        return self._host is not None and not self._host.reads
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end("lost" if exc else "closed by the other side")
-        self._host.lost(self)
+        self._port.lost(self)
+        if self._host is not None:
+            self._host.lost(self)
 
     # --- the handshake
+
+    def _shake_hands(self) -> None:
+        head, _, rest = self._head.partition(END_OF_HEAD)
+        request = parse_request(head)
+        self._host = self._port.host_of(request)
+        if not self._host.reads:  # half-open: as if the request were never seen
+            self._pause(paused=True)
+            return
+        self._head = b""
+        self._host.greet(self, request)
+        if rest and self._websocket is not None:
+            self._receive(rest)
 
     def welcome(self, request: Request, *, accept: bytes | None = None) -> None:
         """Answer 101; with `accept`, a wrong Sec-WebSocket-Accept."""
@@ -182,7 +207,7 @@ class FeedConnection(asyncio.Protocol):
     def _handle(self, event: Event) -> None:
         match event:
             case Ping():
-                if self._host.pongs:
+                if self._host is not None and self._host.pongs:
                     self._write(frame(Opcode.PONG, bytes(event.payload)))
                     self._count("pongs")
             case BytesMessage():
@@ -191,7 +216,8 @@ class FeedConnection(asyncio.Protocol):
                     self.close(1009, "message too big")
                 elif event.message_finished:
                     payload, self._message = bytes(self._message), bytearray()
-                    self._host.asked(self, payload)
+                    if self._host is not None:
+                        self._host.asked(self, payload)
             case TextMessage():
                 if event.message_finished:
                     self._count("text_frames")
@@ -211,34 +237,29 @@ class FeedConnection(asyncio.Protocol):
 
     def send(self, message: Frame) -> None:
         """Write a data message, unless a fault holds it up."""
+        assert self._host is not None
         loop = asyncio.get_running_loop()
-        slow = self._host.faults.take(Slow)
+        slow = self._host.take(Slow)
         due = max(self._not_before, loop.time() + slow.seconds if slow else 0.0)
         if due > loop.time():
-            self._not_before = due
+            self._not_before = math.nextafter(due, math.inf)  # equal times may change places
             loop.call_at(due, self._send_now, message)
         else:
             self._send_now(message)
 
     def _send_now(self, message: Frame) -> None:
-        if not self.is_open or self._stuck or self.record is None:
+        if not self.is_open or self._stuck or self._host is None:
             return
-        data = frame(Opcode.BINARY, message.payload)
-        if self._host.faults.take(MidFrame):
+        data = frame(message.opcode, message.payload)
+        if self._host.take(MidFrame):
             self._write(data[: len(data) // 2])
             self._stuck = True
             return
-        if trickle := self._host.faults.take(Trickle):
+        if trickle := self._host.take(Trickle):
             self._stuck = True
             self._trickle(data, trickle.every)
             return
-        self._host.ledger.sent(  # first, so that a reader never knows more than the ledger
-            self.record,
-            message.current_ts,
-            message.updates,
-            size=len(message.payload),
-            initial=message.initial,
-        )
+        self._host.sent(self, message)  # first: a reader never knows more than the ledger
         self._write(data)
         self._drop_if_slow()
 
@@ -251,7 +272,7 @@ class FeedConnection(asyncio.Protocol):
 
     def _drop_if_slow(self) -> None:
         """A reader that does not keep up is cut off rather than served from ever more memory."""
-        if self._transport is None:
+        if self._transport is None or self._host is None:
             return
         if self._transport.get_write_buffer_size() > self._host.max_buffer:
             self.close(1008, "slow consumer")
@@ -308,7 +329,15 @@ class FeedConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def pause(self, paused: bool) -> None:
+    def heed_silence(self) -> None:
+        """Stop reading if the stream does not read now, else go on where it was stopped."""
+        if self._host is None:
+            return
+        self._pause(paused=not self._host.reads)
+        if self._host.reads and END_OF_HEAD in self._head:
+            self._shake_hands()
+
+    def _pause(self, *, paused: bool) -> None:
         if self._transport is None or self._transport.is_closing():
             return
         if paused:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from simulator.calendar import IST
 from simulator.envelope import BrokerError, Json, answer, success
 from simulator.faults import UnknownFault
-from simulator.tokens import Token
+from simulator.tokens import USER, Token
 from simulator.venue import Venue
 
 
@@ -54,6 +54,7 @@ class ChangeTokens(Wish):
 
     action: Literal["issue", "revoke"] = "issue"
     token: str = ""
+    user: str = USER
     lasting: bool = False
 
     @model_validator(mode="after")
@@ -61,6 +62,12 @@ class ChangeTokens(Wish):
         if self.action == "revoke" and not self.token:
             raise ValueError("revoke needs the token")
         return self
+
+
+class SetWebhook(Wish):
+    """Where order messages are posted to; empty: nowhere."""
+
+    url: str
 
 
 W = TypeVar("W", bound=BaseModel)
@@ -127,14 +134,31 @@ def control_routes(venue: Venue) -> APIRouter:
             raise BrokerError(404, message=str(trouble)) from None
         return answer(success(rows))
 
+    @routes.get("/webhook")
+    async def show_webhook() -> Response:
+        return answer(success(webhook_row(venue)))
+
+    @routes.post("/webhook")
+    async def set_webhook(request: Request) -> Response:
+        asked = await wish(request, SetWebhook)
+        try:
+            venue.webhook.aim(asked.url)
+        except ValueError as trouble:
+            raise BrokerError(400, message=str(trouble)) from None
+        return answer(success(webhook_row(venue)))
+
     @routes.post("/tokens")
     async def change_tokens(request: Request) -> Response:
         asked = await wish(request, ChangeTokens)
         if asked.action == "revoke":
             return answer(success({"revoked": venue.tokens.revoke(asked.token)}))
         if asked.token:
-            return answer(success(token_row(venue.tokens.add(asked.token, lasting=asked.lasting))))
-        return answer(success(token_row(venue.tokens.issue())))
+            return answer(
+                success(
+                    token_row(venue.tokens.add(asked.token, user=asked.user, lasting=asked.lasting))
+                )
+            )
+        return answer(success(token_row(venue.tokens.issue(user=asked.user))))
 
     return routes
 
@@ -146,6 +170,12 @@ def clock_row(venue: Venue) -> Json:
         "always_open": venue.calendar.always_open,
         "simulated": True,
     }
+
+
+def webhook_row(venue: Venue) -> Json:
+    posted = [item._asdict() for item in tuple(venue.ledger.posted)[-100:]]
+    shown = [row | {"message": row["message"].decode()} for row in posted]
+    return {"url": venue.webhook.url, "posted": shown}
 
 
 def token_row(token: Token) -> Json:

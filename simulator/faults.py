@@ -8,7 +8,8 @@ import base64
 import random
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -17,6 +18,7 @@ from feeds.upstox.proto import market_data_feed_pb2 as pb
 from simulator.frames import Opcode, fragmented, frame, header
 
 GIB, MIB = 1 << 30, 1 << 20
+FINAL = {"complete", "rejected", "cancelled", "cancelled after market order"}
 
 
 class UnknownFault(ValueError):
@@ -41,11 +43,28 @@ class Fault(BaseModel):
         return self.name
 
 
-# --- the feed falls silent -------------------------------------------------------------------
+Feed = Literal["market", "portfolio"]
+Scope = Literal["market", "portfolio", "both"]
 
 
-class Silence(Fault):
-    """An open socket without data; changes wait and come whole once it ends."""
+class FeedFault(Fault):
+    """Strikes one of the two feeds, or both."""
+
+    feed: Scope = "market"
+
+    @property
+    def slot(self) -> str:
+        return f"{self.name} {self.feed}"
+
+    def strikes(self, feed: Feed) -> bool:
+        return self.feed in (feed, "both")
+
+
+# --- a feed falls silent ---------------------------------------------------------------------
+
+
+class Silence(FeedFault):
+    """An open socket without data; what happens waits and comes once it ends."""
 
     pings: ClassVar[bool] = True  # the server's own
     pongs: ClassVar[bool] = True  # answers to the client's
@@ -57,8 +76,9 @@ class Stall(Silence):
 
 
 class Heartbeats(Silence):
-    """Nothing but a market_info every so many seconds (F02)."""
+    """Nothing but a market_info every so many seconds; the market feed only (F02)."""
 
+    feed: Literal["market"] = "market"
     every: float = Field(1.0, gt=0)
 
 
@@ -77,11 +97,11 @@ class HalfOpen(Silence):
     reads = False
 
 
-class MidFrame(Fault):
+class MidFrame(FeedFault):
     """The next data frame of a connection stops in its middle, for good (F05)."""
 
 
-class Trickle(Fault):
+class Trickle(FeedFault):
     """The next data frame of a connection comes byte by byte (F06)."""
 
     every: float = Field(0.3, gt=0)  # seconds a byte
@@ -93,34 +113,37 @@ class Slow(Fault):
     seconds: float = Field(..., gt=0, le=600)
 
 
-# --- the feed ends ---------------------------------------------------------------------------
+# --- a feed ends -----------------------------------------------------------------------------
 
 
 class Action(Fault):
     """Happens once, at the moment it is set."""
 
 
-class Drop(Action):
+class Drop(Action, FeedFault):
     """End every feed connection: by FIN, by RST, or by a close frame of this code (F07)."""
 
     how: Literal["fin", "rst", "1000", "1001", "1008", "1011", "1012"] = "fin"
 
 
-class Kick(Fault):
+class Kick(FeedFault):
     """Another client takes the account's place: connections are closed soon after opening (F11)."""
 
     after: float = Field(0.0, ge=0)  # seconds
     code: int = Field(1008, ge=1000, le=4999)
 
 
-class KickOld(Fault):
+class KickOld(FeedFault):
     """A connection too many closes the oldest; without this fault it is refused with 403."""
 
     code: int = Field(1008, ge=1000, le=4999)
 
 
 class ExpireToken(Action):
-    """Every token that is known now ends, and with it the connections opened by it (A01)."""
+    """Every token that is known now ends, and with it the connections opened by it (A01).
+
+    Those of both feeds, for a token is good for both.
+    """
 
     cut: bool = True
 
@@ -129,17 +152,17 @@ class RefuseToken(Fault):
     """No token is accepted, over REST or in a handshake (A03)."""
 
 
-# --- opening the feed ------------------------------------------------------------------------
+# --- opening a feed --------------------------------------------------------------------------
 
 
-class Handshake(Fault):
+class Handshake(FeedFault):
     """What the feeder host answers instead of the upgrade (F08)."""
 
     how: Literal["never", "rst", "wrong_accept", "401", "403", "429"]
     retry_after: int | None = Field(None, ge=0)
 
 
-class Authorize(Fault):
+class Authorize(FeedFault):
     """What the authorize call answers instead of an address (F16-F18, A06)."""
 
     how: Literal["status", "timeout", "html", "no_uri", "uri", "reused"] = "status"
@@ -148,7 +171,7 @@ class Authorize(Fault):
     uri: str = "wss://feeder.elsewhere.example/market-data-feeder/v3/upstox-developer-api/feeds"
 
 
-class Redirect(Fault):
+class Redirect(FeedFault):
     """Where the feed's entry address leads: back to itself, or to another host (A07)."""
 
     to: str = ""  # empty: a loop
@@ -192,7 +215,7 @@ class Shuffle(Fault):
     window: int = Field(5, ge=2, le=1000)
 
 
-class Injection(Fault):
+class Injection(FeedFault):
     """Frames that no exchange sends: `next` of them at once (1 if not given), or, with a
     probability, again and again before data frames."""
 
@@ -374,6 +397,245 @@ class Skew(Edit):
         return True
 
 
+# --- the portfolio stream --------------------------------------------------------------------
+
+
+class LateUpdates(Fault):
+    """Updates come so many seconds late, in order (O03)."""
+
+    seconds: float = Field(5.0, gt=0, le=600)
+
+
+class RepeatUpdates(Fault):
+    """Every update comes so many times (O05)."""
+
+    times: int = Field(3, ge=2, le=100)
+
+
+class ShuffleUpdates(Fault):
+    """Updates come in any order within a window, or so many seconds if it is not full (O05)."""
+
+    window: int = Field(5, ge=2, le=1000)
+    within: float = Field(1.0, gt=0, le=60)
+
+
+class DropUpdates(Fault):
+    """Updates get lost: all, the first of each order, or those of a final status (O04)."""
+
+    which: Literal["final", "all", "first"] = "final"
+
+    def drops(self, message: Mapping[str, object], *, first: bool) -> bool:
+        match self.which:
+            case "first":
+                return first
+            case "final":
+                return message.get("status") in FINAL
+            case "all":
+                return True
+
+
+class UpdateSnapshot(Fault):
+    """A new connection is told all orders, positions and holdings at once."""
+
+
+class BinaryUpdates(Fault):
+    """Updates come in binary frames instead of text ones."""
+
+
+class Told(Injection):
+    """Something said on the portfolio stream, whatever was asked for."""
+
+    feed: Scope = "portfolio"
+
+    def text(self, chance: random.Random) -> str:
+        raise NotImplementedError
+
+    def wire(self, chance: random.Random) -> Iterator[bytes]:
+        yield frame(Opcode.TEXT, self.text(chance).encode())
+
+
+class UnknownUpdateType(Told):
+    """An update of a kind that the broker does not document."""
+
+    update_type: str = Field("margin", pattern=r"^\w+$")
+
+    def text(self, chance: random.Random) -> str:
+        return f'{{"update_type":"{self.update_type}","user_id":"4XA7QK","available":1.0}}'
+
+
+class GarbageUpdate(Told):
+    """What is no JSON, is cut off, or is JSON but no object."""
+
+    how: Literal["text", "truncated", "null", "list", "number"] = "text"
+
+    def text(self, chance: random.Random) -> str:
+        return {
+            "text": "upstream connect error or disconnect/reset before headers",
+            "truncated": '{"update_type":"order","order_id":"2511260000',
+            "null": "null",
+            "list": '[{"update_type":"order"}]',
+            "number": "12",
+        }[self.how]
+
+
+class UnknownOrder(Told):
+    """An update of an order that is in nobody's book."""
+
+    status: str = Field("open", pattern=r"^[\w ]+$")
+
+    def text(self, chance: random.Random) -> str:
+        number = chance.randrange(10**9)
+        return (
+            f'{{"update_type":"order","user_id":"4XA7QK","order_id":"990101{number:09}",'
+            f'"instrument_token":"NSE_FO|1","instrument_key":"NSE_FO|1","exchange":"NFO",'
+            f'"product":"I","order_type":"LIMIT","transaction_type":"BUY","validity":"DAY",'
+            f'"quantity":75,"filled_quantity":0,"pending_quantity":75,"price":1.0,'
+            f'"trigger_price":0,"average_price":0,"status":"{self.status}","tag":null,'
+            f'"order_timestamp":"2025-11-26 09:30:02","placed_by":"4XA7QK"}}'
+        )
+
+
+# --- webhooks --------------------------------------------------------------------------------
+
+
+class LateWebhooks(Fault):
+    """Postbacks go out so many seconds late."""
+
+    seconds: float = Field(5.0, gt=0, le=600)
+
+
+class RepeatWebhooks(Fault):
+    """Every postback is sent so many times."""
+
+    times: int = Field(3, ge=2, le=100)
+
+
+# --- orders ----------------------------------------------------------------------------------
+
+
+class OrderFault(Fault):
+    """Strikes orders, or only those of an instrument, of a side, or of a line of a request."""
+
+    instrument_key: str = ""  # empty: any
+    side: Literal["", "BUY", "SELL"] = ""
+    line: int | None = Field(None, ge=1)  # its place in a multi-order request, as sent
+
+    @property
+    def slot(self) -> str:
+        return f"{self.name} {self.instrument_key} {self.side} {self.line or ''}".rstrip()
+
+    def concerns(self, instrument_key: str, side: str, line: int) -> bool:
+        return (
+            self.instrument_key in ("", instrument_key)
+            and self.side in ("", side)
+            and self.line in (None, line)
+        )
+
+
+class RejectOrder(OrderFault):
+    """Orders are rejected: by the answer to the request, or by a status some time later (O07)."""
+
+    how: Literal["answer", "status"] = "status"
+    after: float = Field(0.0, ge=0, le=600)  # seconds, for a status
+    message: str = "You need to add Rs. 1000.00 in your account to place this trade."
+    raw: str = "RMS:Margin Exceeds,Required:1000.00, Available:0.00"
+    status: int = Field(400, ge=400, le=599)  # of the answer, with its code
+    code: str = "UDAPI100500"
+
+
+class RestOrder(OrderFault):
+    """Orders open and do not fill until this is cleared (O12)."""
+
+
+class PartialFill(OrderFault):
+    """Orders fill so many units at most, and rest until this is cleared (O08)."""
+
+    units: int = Field(..., ge=1)
+
+
+class UnknownStatus(OrderFault):
+    """Orders stand in a status that nobody knows before they open (O09)."""
+
+    text: str = Field("held for review", min_length=1)
+    seconds: float = Field(1.0, ge=0, le=600)
+
+
+class CancelLoses(OrderFault):
+    """A cancellation comes too late, or is refused by the exchange (O06).
+
+    `filled`: the order fills before the request arrives, which is answered by UDAPI100040.
+    `late`: the request is accepted; cancel pending, not cancelled, complete.
+    `refused`: the request is accepted; cancel pending, not cancelled, open as it was.
+    """
+
+    how: Literal["filled", "late", "refused"] = "filled"
+
+
+class WriteFault(Fault):
+    """Strikes requests that write orders, by their path."""
+
+    paths: ClassVar[tuple[str, ...]] = ("place", "exit", "modify", "cancel")  # the last parts
+
+    def matches(self, path: str) -> bool:
+        return path.rpartition("/")[2] in self.paths
+
+
+class LostAnswer(WriteFault):
+    """The request is not answered: the connection is closed, or left hanging (O01, O02)."""
+
+    how: Literal["before", "after"] = "after"  # the effect; before: there is none
+    answer: Literal["close", "hang"] = "close"
+
+
+class PlaceLost(LostAnswer):
+    """Place, multi-order place and exit are not answered."""
+
+    paths = ("place", "exit")
+
+
+class ModifyLost(LostAnswer):
+    """Modify is not answered."""
+
+    paths = ("modify",)
+
+
+class CancelLost(LostAnswer):
+    """Cancel and multi-order cancel are not answered."""
+
+    paths = ("cancel",)
+
+
+class LateAnswer(WriteFault):
+    """The answer comes so many seconds after the effect, so that updates overtake it (O03)."""
+
+    seconds: float = Field(..., gt=0, le=600)
+
+
+class PlaceDelay(LateAnswer):
+    """Place, multi-order place and exit are answered late."""
+
+    paths = ("place", "exit")
+
+
+class ModifyDelay(LateAnswer):
+    """Modify is answered late."""
+
+    paths = ("modify",)
+
+
+class CancelDelay(LateAnswer):
+    """Cancel and multi-order cancel are answered late."""
+
+    paths = ("cancel",)
+
+
+class StaticIp(WriteFault):
+    """Requests that write orders are refused for the address they come from (A05)."""
+
+    code: str = "UDAPI1179"
+    message: str = "This request is not allowed from an IP address that is not registered"
+
+
 # --- REST ------------------------------------------------------------------------------------
 
 
@@ -405,6 +667,7 @@ class Faults:
         self.chance = random.Random(seed)
         self._lock = threading.Lock()
         self._on: dict[str, tuple[Fault, int | None]] = {}  # with what is left of `next`
+        self._cleared: Counter[str] = Counter()
         self._changed: Callable[[Fault | None], None] = lambda _: None
 
     def on_change(self, call: Callable[[Fault | None], None]) -> None:
@@ -428,12 +691,17 @@ class Faults:
             raise UnknownFault(_no_such(name))
         with self._lock:
             self._on = {s: on for s, on in self._on.items() if name not in (None, on[0].name)}
+            self._cleared.update(KINDS.keys() if name is None else (name,))
         self._changed(None)
 
-    def active(self, kind: type[F]) -> F | None:
+    def cleared(self, name: str) -> int:
+        """Return how often the faults of this name were cleared, whether one was on or not."""
+        return self._cleared[name]
+
+    def active(self, kind: type[F], concerns: Callable[[F], bool] = lambda _: True) -> F | None:
         """Return a fault of this kind that is on, without using it up."""
         for fault, _ in tuple(self._on.values()):
-            if isinstance(fault, kind):
+            if isinstance(fault, kind) and concerns(fault):
                 return fault
         return None
 

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 
@@ -12,37 +12,30 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from feeds.upstox.proto import market_data_feed_pb2 as pb
 from simulator.calendar import SEGMENTS, MarketStatus
-from simulator.connection import FeedConnection, Frame, Request
-from simulator.envelope import error_body
+from simulator.connection import FeedConnection, Frame
 from simulator.faults import (
     Burst,
-    Drop,
     Edit,
-    ExpireToken,
     Fault,
-    Handshake,
     Heartbeats,
     IgnoreKeys,
     Injection,
-    Kick,
-    KickOld,
     OverLimit,
-    RefuseToken,
     Shuffle,
     Silence,
     Twice,
     Whole,
 )
+from simulator.feeder import STATUS_EVERY, StreamHost
 from simulator.frames import Opcode, frame
-from simulator.limits import CONNECTIONS, Mode, room
+from simulator.limits import Mode, room
 from simulator.model import Part
-from simulator.tokens import Token
+from simulator.tokens import Invitation
 from simulator.venue import Venue
 from simulator.wire import ALL, Update, market_info, read_back, response, update
 
 PATH = "/market-data-feeder/v3/upstox-developer-api/feeds"
 IDLE = 1.0  # seconds between advances of a market that nobody listens to
-STATUS_EVERY = 0.2  # seconds between looks at the calendar and at the tokens
 CHUNK = 500  # changes after which other work of the loop gets its turn
 
 
@@ -60,50 +53,31 @@ class Asked(BaseModel):
     data: Data
 
 
-class FeedHost:
-    """Accepts connections, holds what each wants, and carries the market to them.
+class FeedHost(StreamHost):
+    """Holds what each connection wants of the market, and carries the market to them.
 
     Everything here runs on the exchange's own loop.
     """
+
+    feed = "market"
+    path = PATH
 
     def __init__(
         self,
         venue: Venue,
         *,
         flush: float = 0.05,  # seconds that changes are collected into a frame
-        ping: float = 10.0,  # seconds of silence before the server pings
+        ping: float = 10.0,
         per_frame: int = 100,  # instruments
-        max_buffer: int = 4 << 20,  # bytes a reader may lag behind
+        max_buffer: int = 4 << 20,
     ) -> None:
-        self._venue = venue
+        super().__init__(venue, venue.invitations, ping=ping, max_buffer=max_buffer)
         self._flush = flush
-        self._ping = ping
         self._per_frame = per_frame
         self._listeners: dict[str, dict[FeedConnection, Mode]] = {}
-        self._sockets: set[FeedConnection] = set()  # also those not yet welcomed
         self._statuses: dict[str, MarketStatus] = {}
         self._status_due = 0.0
         self._heartbeat_due = 0.0
-        self._wake = asyncio.Event()
-        self.connections: list[FeedConnection] = []  # welcomed, oldest first
-        self.faults = venue.faults
-        self.ledger = venue.ledger
-        self.max_buffer = max_buffer
-
-    def accept(self) -> FeedConnection:
-        connection = FeedConnection(self)
-        self._sockets.add(connection)
-        return connection
-
-    @property
-    def reads(self) -> bool:
-        silence = self.faults.active(Silence)
-        return silence is None or silence.reads
-
-    @property
-    def pongs(self) -> bool:
-        silence = self.faults.active(Silence)
-        return silence is None or silence.pongs
 
     # --- the beat
 
@@ -114,7 +88,8 @@ class FeedHost:
             await self._advance()
             self._look_around(time.monotonic())
             self.flush()
-            pause = self._flush if self.connections else IDLE
+            busy = self.connections or self._venue.broker.busy
+            pause = self._flush if busy else IDLE
             self._wake.clear()
             await self._sleep(max(0.0, began + pause - time.monotonic()))
 
@@ -122,14 +97,19 @@ class FeedHost:
         if self.connections:
             await asyncio.sleep(seconds)
             return
-        with suppress(TimeoutError):  # a first listener must not wait for an idle beat
+        with suppress(TimeoutError):  # a first listener or order must not wait for an idle beat
             await asyncio.wait_for(self._wake.wait(), seconds)
+
+    def hurry(self) -> None:
+        """Let the next beat come now, if it waits for a listener."""
+        self._wake.set()
 
     async def _advance(self) -> None:
         changes = self._venue.market.advance(self._venue.clock.now_ms())
         count = 0
         for key, part in changes:
             self.publish(key, part)
+            self._venue.broker.market_changed(key)
             count += 1
             if count % CHUNK == 0:
                 await asyncio.sleep(0)
@@ -143,6 +123,7 @@ class FeedHost:
         for done, key in enumerate(keys, 1):
             self._venue.stir(key)
             self.publish(key, Part.ALL)
+            self._venue.broker.market_changed(key)
             if done % CHUNK == 0:
                 await asyncio.sleep(0)
 
@@ -150,16 +131,14 @@ class FeedHost:
         if now >= self._status_due:
             self._status_due = now + STATUS_EVERY
             self._tell_status()
-            self._cut_expired()
-        silence = self.faults.active(Silence)
+            self._venue.broker.look_around()
+            self.cut_expired()
+        silence = self.active(Silence)
         if isinstance(silence, Heartbeats) and now >= self._heartbeat_due:
             self._heartbeat_due = now + silence.every
             for connection in self.connections:
                 connection.send_control(self._market_info())
-        if silence is None or silence.pings:
-            for connection in self.connections:
-                if now - connection.last_written >= self._ping:
-                    connection.ping()
+        self.ping_idle(now)
 
     def _tell_status(self) -> None:
         now_ms = self._venue.clock.now_ms()
@@ -167,15 +146,9 @@ class FeedHost:
         if statuses == self._statuses:
             return
         first, self._statuses = not self._statuses, statuses
-        if not first and self.faults.active(Silence) is None:
+        if not first and self.active(Silence) is None:
             for connection in self.connections:
                 connection.send_control(self._market_info())
-
-    def _cut_expired(self) -> None:
-        now_ms = self._venue.clock.now_ms()
-        for connection in tuple(self.connections):
-            if connection.token is not None and connection.token.expires <= now_ms:
-                connection.close(1008, "token expired")
 
     def _market_info(self) -> bytes:
         now_ms = self._venue.clock.now_ms()
@@ -212,7 +185,7 @@ class FeedHost:
 
     def _flush_to(self, connection: FeedConnection) -> None:
         pending, connection.pending = connection.pending, []
-        if self.faults.active(Silence) is not None:
+        if self.active(Silence) is not None:
             for item in pending:
                 owed = connection.owed.get(item.instrument_key, 0)
                 connection.owed[item.instrument_key] = owed | item.parts
@@ -243,7 +216,7 @@ class FeedHost:
 
     def _deliver(self, connection: FeedConnection, message: Frame) -> None:
         message = self._edited(message)
-        for injection in self.faults.take_all(Injection):
+        for injection in self.take_all(Injection):
             connection.inject(injection.wire(self.faults.chance))
         copies = 2 if self.faults.take(Twice) else 1
         connection.window += [message] * copies
@@ -265,72 +238,20 @@ class FeedHost:
 
     # --- from the connections
 
-    def greet(self, connection: FeedConnection, request: Request | None) -> None:
-        """Answer a handshake; a code is used up only by a request that could be let in."""
-        fault = self.faults.take(Handshake)
-        if fault is not None and self._misbehave(connection, request, fault):
-            return
-        status, token = self._admit(request)
-        self.ledger.shook_hands(status, self._venue.clock.now_ms())
-        if token is None or request is None:
-            connection.refuse(status, error_body(status))
-            return
-        self._open(connection, request, token)
-
-    def _misbehave(
-        self, connection: FeedConnection, request: Request | None, fault: Handshake
-    ) -> bool:
-        now_ms = self._venue.clock.now_ms()
-        match fault.how:
-            case "never":
-                self.ledger.shook_hands(0, now_ms)
-            case "rst":
-                self.ledger.shook_hands(0, now_ms)
-                connection.reset()
-            case "wrong_accept":
-                if request is None or not request.is_upgrade:
-                    return False
-                self.ledger.shook_hands(101, now_ms)
-                connection.welcome(request, accept=b"bm90IHdoYXQgd2FzIGR1ZQ==")
-            case status:
-                self.ledger.shook_hands(int(status), now_ms)
-                retry = () if fault.retry_after is None else (f"Retry-After: {fault.retry_after}",)
-                connection.refuse(int(status), error_body(int(status)), retry)
-        return True
-
-    def _admit(self, request: Request | None) -> tuple[int, Token | None]:
-        if request is None or not request.is_upgrade:
-            return 400, None
-        if request.path != PATH:
-            return 404, None
-        token = self._venue.invitations.redeem(request.query.get("code", ""))
-        if token is None:
-            return 403, None
-        if self._venue.tokens.check(token.value) is None or self.faults.take(RefuseToken):
-            return 401, None
-        mine = [c for c in self.connections if c.is_open and c.user == token.user]
-        if len(mine) < CONNECTIONS:
-            return 101, token
-        kick = self.faults.take(KickOld)
-        if kick is None:
-            return 403, None
-        mine[0].close(kick.code, "another connection took over")
-        self.lost(mine[0])
-        return 101, token
-
-    def _open(self, connection: FeedConnection, request: Request, token: Token) -> None:
-        connection.token = token
-        connection.record = self.ledger.opened(token.user, self._venue.clock.now_ms())
-        connection.welcome(request)
-        self.connections.append(connection)
-        self._wake.set()
-        silence = self.faults.active(Silence)
+    def welcomed(self, connection: FeedConnection, invitation: Invitation) -> None:
+        silence = self.active(Silence)
         if silence is None or isinstance(silence, Heartbeats):
             connection.send_control(self._market_info())
-        kick = self.faults.take(Kick)
-        if kick is not None:
-            loop = asyncio.get_running_loop()
-            loop.call_later(kick.after, connection.close, kick.code, "another client took over")
+
+    def sent(self, connection: FeedConnection, message: Frame) -> None:
+        assert connection.record is not None
+        self.ledger.sent(
+            connection.record,
+            message.current_ts,
+            message.updates,
+            size=len(message.payload),
+            initial=message.initial,
+        )
 
     def asked(self, connection: FeedConnection, payload: bytes) -> None:
         """Act on a subscription request; there is no answer but data."""
@@ -403,48 +324,17 @@ class FeedHost:
                 self._listeners.pop(key, None)
 
     def lost(self, connection: FeedConnection) -> None:
-        self._sockets.discard(connection)
         self._unwant(connection, connection.modes)
-        if connection in self.connections:
-            self.connections.remove(connection)
-
-    # --- faults
+        super().lost(connection)
 
     def faults_changed(self, fault: Fault | None) -> None:
-        """Do what a fault that was just set, or cleared, asks to be done now."""
-        for connection in self._sockets:
-            connection.pause(not self.reads)
         if self.faults.active(Shuffle) is None:
             self._release_windows()
-        match fault:
-            case Drop():
-                self._each(lambda connection: drop(connection, fault))
-            case Kick():
-                self._each(lambda connection: connection.close(fault.code, "another client"))
-            case ExpireToken():
-                self._venue.tokens.expire_all()
-                if fault.cut:
-                    self._each(lambda connection: connection.close(1008, "token expired"))
-            case Injection() if fault.probability == 1.0:
-                for _ in range(fault.next or 1):
-                    self.inject(fault.wire(self.faults.chance))
+        super().faults_changed(fault)
 
     def send_raw(self, payload: bytes) -> None:
         """Send this message as it is to every connection."""
         self.inject([frame(Opcode.BINARY, payload)])
-
-    def inject(self, pieces: Iterable[bytes]) -> None:
-        pieces = tuple(pieces)
-        self._each(lambda connection: connection.inject(pieces))
-
-    def hang_up(self) -> None:
-        """End every socket at once: the server goes down."""
-        for connection in tuple(self._sockets):
-            connection.abort("server down")
-
-    def _each(self, act: Callable[[FeedConnection], None]) -> None:
-        for connection in tuple(self.connections):
-            act(connection)
 
     def _release_windows(self) -> None:
         for connection in self.connections:
@@ -484,13 +374,3 @@ def release(window: list[Frame], shuffle: Shuffle | None, chance: random.Random)
 
 def names(key: str, fault: IgnoreKeys) -> bool:
     return key in fault.keys
-
-
-def drop(connection: FeedConnection, fault: Drop) -> None:
-    match fault.how:
-        case "fin":
-            connection.finish()
-        case "rst":
-            connection.reset()
-        case code:
-            connection.close(int(code), "dropped")

@@ -12,7 +12,7 @@ from starlette.websockets import WebSocket
 
 from simulator.envelope import BrokerError, refusal
 from simulator.faults import RefuseToken, Rest, Slow
-from simulator.limits import RateLimiter
+from simulator.limits import BASKETS_OF, ORDERS_OF, RateLimiter
 from simulator.tokens import Token
 from simulator.venue import Venue
 
@@ -94,6 +94,8 @@ def authenticate(venue: Venue, headers: Mapping[str, str]) -> Token:
 
 def api(path: str) -> str:
     """Return what the limits count together: a path without its parameters."""
+    if path in ORDERS_OF or path in BASKETS_OF:
+        return path
     parts = path.split("/")
     return "/".join(parts[: 3 if "historical-candle" in parts else 4])
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
+from simulator.faults import Feed
 from simulator.wire import Update
 
 CALLS_KEPT = 100_000
@@ -42,6 +43,25 @@ class Sent(NamedTuple):
     ltp: float
     initial: bool
     parts: int
+
+
+class UpdateSent(NamedTuple):
+    """A message that was written to a portfolio stream; `at` in seconds of time.monotonic."""
+
+    connection: int
+    at: float
+    exchange_ms: int
+    message: bytes
+
+
+class Posted(NamedTuple):
+    """A postback that was tried once; status 0 if there was no answer, `trouble` says why."""
+
+    status: int
+    at: float
+    exchange_ms: int
+    message: bytes
+    trouble: str = ""
 
 
 @dataclass(slots=True)
@@ -119,6 +139,10 @@ class Ledger:
         self._rows = Rows() if keep_rows else None
         self.connections: list[ConnectionRecord] = []
         self.handshakes: deque[Handshake] = deque(maxlen=CALLS_KEPT)
+        self.update_connections: list[ConnectionRecord] = []  # portfolio streams
+        self.update_handshakes: deque[Handshake] = deque(maxlen=CALLS_KEPT)
+        self.updates: deque[UpdateSent] = deque(maxlen=CALLS_KEPT)
+        self.posted: deque[Posted] = deque(maxlen=CALLS_KEPT)
         self.calls: deque[Call] = deque(maxlen=CALLS_KEPT)
         self.call_counts: Counter[str] = Counter()
 
@@ -131,13 +155,14 @@ class Ledger:
         self.calls.append(Call(method, path, status, time.monotonic(), exchange_ms))
         self.call_counts[f"{method} {path}"] += 1
 
-    def shook_hands(self, status: int, exchange_ms: int) -> None:
-        self.handshakes.append(Handshake(status, time.monotonic(), exchange_ms))
+    def shook_hands(self, status: int, exchange_ms: int, *, feed: Feed = "market") -> None:
+        hands = self.handshakes if feed == "market" else self.update_handshakes
+        hands.append(Handshake(status, time.monotonic(), exchange_ms))
 
-    def opened(self, user: str, exchange_ms: int) -> ConnectionRecord:
-        record = ConnectionRecord(len(self.connections) + 1, user, exchange_ms)
-        self.connections.append(record)
-        return record
+    def opened(self, user: str, exchange_ms: int, *, feed: Feed = "market") -> ConnectionRecord:
+        records = self.connections if feed == "market" else self.update_connections
+        records.append(ConnectionRecord(len(records) + 1, user, exchange_ms))
+        return records[-1]
 
     def sent(
         self,
@@ -160,6 +185,12 @@ class Ledger:
             for item in items:
                 self._rows.add(record.number, current_ts, item, initial=initial)
 
+    def updated(self, record: ConnectionRecord, exchange_ms: int, message: bytes) -> None:
+        """Note one message to a portfolio stream."""
+        record.frames += 1
+        record.bytes += len(message)
+        self.updates.append(UpdateSent(record.number, time.monotonic(), exchange_ms, message))
+
     def rows(self, start: int = 0, count: int | None = None) -> list[Sent]:
         """Return the ticks sent since rows are kept; raise LookupError if they are not."""
         if self._rows is None:
@@ -175,6 +206,9 @@ class Ledger:
             "connections": [asdict(record) for record in tuple(self.connections)],
             "handshakes": [hand._asdict() for hand in tuple(self.handshakes)[-100:]],
             "handshake_count": len(self.handshakes),
+            "update_connections": [asdict(record) for record in tuple(self.update_connections)],
+            "updates_sent": len(self.updates),
+            "posted": len(self.posted),
             "calls": dict(self.call_counts),
             "ticks_sent": sum(r.initial + r.live for r in tuple(self.connections)),
             "rows_kept": len(self._rows) if self._rows is not None else None,

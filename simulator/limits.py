@@ -17,12 +17,22 @@ class Mode(StrEnum):
 ALONE = {Mode.LTPC: 5000, Mode.OPTION_GREEKS: 3000, Mode.FULL: 2000, Mode.FULL_D30: 50}
 # The documentation gives full_d30 1500 beside other modes though 50 alone; taken literally here.
 TOGETHER = {Mode.LTPC: 2000, Mode.OPTION_GREEKS: 2000, Mode.FULL: 1500, Mode.FULL_D30: 1500}
-CONNECTIONS = 2  # a user, on both feeds alike; the Plus plan has five
+CONNECTIONS = 2  # a user, on each of the two feeds; the Plus plan has five
 KEYS = 500  # in one REST call
 GREEK_KEYS = 50
 
 Window = tuple[float, int]  # seconds, calls
 STANDARD: tuple[Window, ...] = ((1.0, 50), (60.0, 500), (1800.0, 2000))
+
+# Orders one by one and many at once count together; many at once have a stricter limit besides.
+ORDERS: tuple[Window, ...] = ((1.0, 10), (60.0, 500), (1800.0, 2000))
+BASKETS: tuple[Window, ...] = ((1.0, 4), (60.0, 40), (1800.0, 160))
+ORDERS_OF = frozenset(
+    f"/v{version}/order/{what}" for version in (2, 3) for what in ("place", "modify", "cancel")
+)
+BASKETS_OF = frozenset(
+    ("/v2/order/multi/place", "/v2/order/multi/cancel", "/v2/order/positions/exit")
+)
 
 
 def room(mode: Mode, used: Mapping[Mode, int]) -> int:
@@ -33,7 +43,10 @@ def room(mode: Mode, used: Mapping[Mode, int]) -> int:
 
 
 class RateLimiter:
-    """Sliding windows for each user and path, counted in real seconds."""
+    """Sliding windows for each user and path, counted in real seconds.
+
+    `windows` are those of a path that writes no orders; without any there is no limit at all.
+    """
 
     def __init__(self, windows: tuple[Window, ...] = STANDARD) -> None:
         self._windows = windows
@@ -43,14 +56,30 @@ class RateLimiter:
         """Count this call and say whether it is within all windows; a refused one is free."""
         if not self._windows:
             return True
-        calls = self._calls.setdefault((user, path), deque())
-        longest = max(seconds for seconds, _ in self._windows)
-        while calls and calls[0] <= now - longest:
-            calls.popleft()
-        if any(_within(calls, now - seconds) >= most for seconds, most in self._windows):
+        counted = [
+            (self._calls.setdefault((user, group), deque()), windows)
+            for group, windows in self._groups(path)
+        ]
+        if not all(_room_for_one(calls, windows, now) for calls, windows in counted):
             return False
-        calls.append(now)
+        for calls, _ in counted:
+            calls.append(now)
         return True
+
+    def _groups(self, path: str) -> list[tuple[str, tuple[Window, ...]]]:
+        """Return under which names a call counts, and the windows of each."""
+        if path in ORDERS_OF:
+            return [("orders", ORDERS)]
+        if path in BASKETS_OF:
+            return [("orders", ORDERS), (path, BASKETS)]
+        return [(path, self._windows)]
+
+
+def _room_for_one(calls: deque[float], windows: tuple[Window, ...], now: float) -> bool:
+    longest = max(seconds for seconds, _ in windows)
+    while calls and calls[0] <= now - longest:
+        calls.popleft()
+    return all(_within(calls, now - seconds) < most for seconds, most in windows)
 
 
 def _within(calls: deque[float], since: float) -> int:

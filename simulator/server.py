@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from types import TracebackType
@@ -12,16 +12,24 @@ from typing import Self, TypeVar
 
 import uvicorn
 
+from simulator import truth
 from simulator.app import create_app
+from simulator.broker import PACE, Broker
 from simulator.calendar import ExchangeCalendar
 from simulator.clock import ExchangeClock
+from simulator.envelope import Json
 from simulator.faults import Fault, Faults
 from simulator.feed import FeedHost
+from simulator.feeder import Feeder
+from simulator.interest import Interest
 from simulator.ledger import Ledger
 from simulator.limits import STANDARD, RateLimiter, Window
 from simulator.model import Market
-from simulator.tokens import TokenTable
-from simulator.venue import Interest, Venue
+from simulator.portfolio_feed import ENTRY as PORTFOLIO_ENTRY
+from simulator.portfolio_feed import PortfolioHost
+from simulator.tokens import USER, TokenTable
+from simulator.venue import Venue
+from simulator.webhook import Webhook
 
 HOST = "127.0.0.1"
 PATIENCE = 5.0  # seconds to wait for the thread to start or to do something
@@ -55,16 +63,29 @@ class SimulatedExchange:
         ping: float = 10.0,
         max_buffer: int = 4 << 20,
         rate_limits: tuple[Window, ...] = STANDARD,
+        webhook: str = "",
+        pace: float = PACE,
     ) -> None:
-        clock = clock or ExchangeClock()
+        clock, interest = clock or ExchangeClock(), interest or Interest()
+        faults, ledger = faults or Faults(), ledger or Ledger()
+        calendar = calendar or ExchangeCalendar(always_open=True)
         self._venue = Venue(
             market,
             clock,
-            calendar or ExchangeCalendar(always_open=True),
+            calendar,
             tokens or TokenTable(clock),
-            faults or Faults(),
-            ledger or Ledger(),
-            interest or Interest(),
+            faults,
+            ledger,
+            interest,
+            broker=Broker(
+                market,
+                clock=clock,
+                calendar=calendar,
+                faults=faults,
+                interest=interest,
+                pace=pace,
+            ),
+            webhook=Webhook(clock, faults, ledger, webhook),
         )
         self._port = port
         self._feeder_port = feeder_port
@@ -75,6 +96,8 @@ class SimulatedExchange:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self._feed: FeedHost | None = None
+        self._updates: PortfolioHost | None = None
+        self._feeder: Feeder | None = None
 
     # --- what others use
 
@@ -94,6 +117,11 @@ class SimulatedExchange:
     def entry_url(self) -> str:
         """The feed's entry address, which answers 302 with the address of the real socket."""
         return f"ws://{HOST}:{self._port}/v3/feed/market-data-feed"
+
+    @property
+    def portfolio_entry_url(self) -> str:
+        """The portfolio stream's entry address."""
+        return f"ws://{HOST}:{self._port}{PORTFOLIO_ENTRY}"
 
     @property
     def faults(self) -> Faults:
@@ -120,6 +148,21 @@ class SimulatedExchange:
         return self._venue.market
 
     @property
+    def broker(self) -> Broker:
+        """The book of orders; while the exchange runs, to be touched through `do` only."""
+        return self._venue.broker
+
+    def do(self, act: Callable[[Broker], R]) -> R:
+        """Do something with the broker's book on the exchange's loop, and return its result."""
+        if self._thread is None:
+            return act(self._venue.broker)
+        return self._on_loop(lambda: act(self._venue.broker))
+
+    def book(self) -> dict[str, Json]:
+        """Return the ground truth of all accounts, as `GET /control/book` does."""
+        return self.do(truth.book)
+
+    @property
     def running(self) -> bool:
         return self._thread is not None
 
@@ -135,6 +178,16 @@ class SimulatedExchange:
     def feed_connections(self) -> int:
         """Return how many feed connections are open."""
         return self._on_loop(lambda: len(self._host().connections)) if self.running else 0
+
+    def tell(self, message: Mapping[str, Json], *, user: str = USER) -> None:
+        """Tell a user's portfolio streams and webhook this, as if the broker's book had changed."""
+        self._on_loop(lambda: self._tell(user, message))
+
+    def portfolio_connections(self) -> int:
+        """Return how many portfolio streams are open."""
+        if not self.running:
+            return 0
+        return self._on_loop(lambda: len(self._update_host().connections))
 
     # --- life
 
@@ -159,7 +212,7 @@ class SimulatedExchange:
             with suppress(RuntimeError):  # an error has ended it already
                 loop.call_soon_threadsafe(self._stop.set)
         thread.join(PATIENCE)
-        self._thread = self._loop = self._feed = None
+        self._thread = self._loop = self._feed = self._updates = self._feeder = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -200,28 +253,45 @@ class SimulatedExchange:
             ping=self._pacing["ping"],
             max_buffer=self._max_buffer,
         )
+        self._updates = updates = PortfolioHost(
+            self._venue,
+            ping=self._pacing["ping"],
+            max_buffer=self._max_buffer,
+            snapshot=self._venue.broker.snapshot,
+        )
+        self._feeder = feeder = Feeder(feed, updates)
         rest, serving = self._serve_rest(listeners[0])
-        feeder = await self._loop.create_server(feed.accept, sock=listeners[1])
-        beat = asyncio.create_task(feed.run())
+        port = await self._loop.create_server(feeder.accept, sock=listeners[1])
+        beats = [asyncio.create_task(host.run()) for host in (feed, updates)]
         self._venue.faults.on_change(self._fault_changed)
+        broker = self._venue.broker
+        untold = broker.listen(self._tell)
+        broker.agenda.attach(self._loop)
+        broker.wake = feed.hurry
         ready.set_result(None)
         try:
-            await self._until_stopped(beat)
+            await self._until_stopped(beats)
         finally:
             self._venue.faults.on_change(lambda _: None)
+            broker.agenda.attach(None)
+            broker.wake = lambda: None
+            untold()
             self._stop.set()
-            feeder.close()
-            beat.cancel()
-            feed.hang_up()
+            port.close()
+            for beat in beats:
+                beat.cancel()
+            feeder.hang_up()
+            await self._venue.webhook.close()
             await _end_rest(rest, serving)
 
-    async def _until_stopped(self, beat: asyncio.Task[None]) -> None:
+    async def _until_stopped(self, beats: "list[asyncio.Task[None]]") -> None:
         """Wait for stop(); a beat that dies ends the exchange loudly instead of a silent feed."""
         stop = asyncio.create_task(self._stop.wait())
-        await asyncio.wait((stop, beat), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((stop, *beats), return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
-        if beat.done():
-            beat.result()
+        for beat in beats:
+            if beat.done():
+                beat.result()
 
     def _serve_rest(self, listener: socket.socket) -> tuple[uvicorn.Server, "asyncio.Task[None]"]:
         app = create_app(
@@ -240,11 +310,26 @@ class SimulatedExchange:
         return server, serving
 
     def _fault_changed(self, fault: Fault | None) -> None:
-        self._on_loop(lambda: self._host().faults_changed(fault))
+        feeder = self._feeder
+        assert feeder is not None, "the exchange is not running"
+
+        def act() -> None:
+            feeder.faults_changed(fault)
+            self.broker.faults_changed()
+
+        self._on_loop(act)
+
+    def _tell(self, user: str, message: Mapping[str, Json]) -> None:
+        self._update_host().publish(user, message)
+        self._venue.webhook.publish(user, message)
 
     def _host(self) -> FeedHost:
         assert self._feed is not None, "the exchange is not running"
         return self._feed
+
+    def _update_host(self) -> PortfolioHost:
+        assert self._updates is not None, "the exchange is not running"
+        return self._updates
 
     def _on_loop(self, act: Callable[[], R]) -> R:
         """Do this on the exchange's loop and return its result, from whatever thread."""

@@ -86,28 +86,36 @@ class TokenTable:
         return True
 
 
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """Who may open a connection, and which updates a portfolio stream was asked for."""
+
+    token: Token
+    update_types: frozenset[str] = frozenset()
+
+
 class Invitations:
     """The codes in authorised feed addresses: each opens one connection, once."""
 
     def __init__(self) -> None:
-        self._open: dict[str, Token] = {}
+        self._open: dict[str, Invitation] = {}
         self._last_used = ""
 
-    def issue(self, token: Token) -> str:
+    def issue(self, invitation: Invitation) -> str:
         code = secrets.token_urlsafe(24)
-        self._open[code] = token
+        self._open[code] = invitation
         return code
 
-    def redeem(self, code: str) -> Token | None:
-        token = self._open.pop(code, None)
-        if token is not None:
+    def redeem(self, code: str) -> Invitation | None:
+        invitation = self._open.pop(code, None)
+        if invitation is not None:
             self._last_used = code
-        return token
+        return invitation
 
-    def used(self, token: Token) -> str:
+    def used(self, invitation: Invitation) -> str:
         """Return a code that will be refused: the last one used, else one used up now."""
         if not self._last_used:
-            self.redeem(self.issue(token))
+            self.redeem(self.issue(invitation))
         return self._last_used
 
 

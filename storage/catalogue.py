@@ -17,6 +17,7 @@ from trading.model import Instrument, InstrumentType
 
 _instruments = METADATA.tables["instruments"]
 
+OPTIONS: Final = (InstrumentType.CALL, InstrumentType.PUT)
 CHUNK: Final = 500  # instruments in one transaction: the write lock is held some 10 ms
 
 
@@ -51,6 +52,10 @@ class InstrumentCatalogue:
         expiry and then by nearest strike.
         """
         return await self._reader.run(lambda connection: self._found(connection, text, limit))
+
+    async def options(self, underlying_key: str) -> list[Instrument]:
+        """Return the calls and puts on the broker's list, by expiry, strike and type."""
+        return await self._reader.run(lambda connection: self._series(connection, underlying_key))
 
     def replace(self, instruments: Iterable[Instrument]) -> int:
         """Take over the broker's whole list and return its length; blocks, so not on the loop.
@@ -91,6 +96,17 @@ class InstrumentCatalogue:
         rows = connection.execute(select(_instruments).where(_instruments.c.id.in_(ids)))
         by_id = {row.id: _instrument(row) for row in rows}
         return [by_id[id_] for id_ in ids]
+
+    def _series(self, connection: Connection, underlying_key: str) -> list[Instrument]:
+        row = _instruments.c
+        query = select(_instruments).where(
+            row.underlying_key == underlying_key,
+            row.type.in_([kind.value for kind in OPTIONS]),
+            row.is_mock == self._is_mock,
+            row.master >= max(1, self._current(connection)),
+        )
+        rows = connection.execute(query.order_by(row.expiry, row.strike, row.type))
+        return [_instrument(each) for each in rows]
 
 
 def _rows(

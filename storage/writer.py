@@ -1,15 +1,17 @@
 """The one thread that writes to the database: ticks in batches, records one by one, none in haste.
 
 Ticks are state: they wait in a bounded queue, and when it overflows the oldest are dropped and
-counted. Records (a watchlist, a gap, later an order) and candles are events: they are never
-dropped, go before the ticks, and either are on the disk or fail with a reason.
+counted. Records (a watchlist, a gap, an order) and candles are events: they are never dropped, go
+before the ticks, and either are on the disk or fail with a reason.
 
 Durability: a tick is committed with synchronous NORMAL, which survives kill -9; a record with FULL,
-which survives a power cut as well and makes everything committed before it do so, too.
+which survives a power cut as well and makes everything committed before it do so, too. Only what
+is made up (a paper fill) may be submitted as not durable: it costs a tenth.
 """
 
 import contextlib
 import logging
+import math
 import sqlite3
 import threading
 import time
@@ -40,6 +42,7 @@ WAKE_ROWS: Final = 1_000  # so many are worth a transaction at once
 INTERVAL: Final = 0.25  # seconds after which fewer are written too
 BATCH: Final = 10_000  # rows in one transaction when more are waiting: holds the lock some 60 ms
 PATIENCE: Final = 15.0  # seconds that a record may wait for a lock or for room before it fails
+FOR_EVER: Final = math.inf  # the patience of a record that must be written and nobody waits for
 TRY: Final = 0.2  # seconds of waiting for a lock in one go, so that a stop is not kept waiting
 RETRY_TICKS: Final = 1.0  # seconds between two attempts while the disk is full or broken
 CALM: Final = 5.0  # seconds without a refused tick after which a written record means recovered
@@ -56,6 +59,7 @@ class _Record(Generic[T]):
     work: Callable[[Connection], T]
     future: "Future[T]"
     deadline: float
+    durable: bool
     begun: bool = False
 
 
@@ -123,13 +127,21 @@ class Writer:
             return
         self._candles.append(candles)
 
-    def submit(self, work: Callable[[Connection], T], *, patience: float = PATIENCE) -> "Future[T]":
+    def submit(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        patience: float = PATIENCE,
+        durable: bool = True,
+    ) -> "Future[T]":
         """Run work in a transaction of its own on the storage thread; return its promise.
 
         It fails with Retryable if the database stays locked or full for longer than `patience`
         seconds, with VigilError if it is broken or stopped, with the work's own error if it raises.
+        Not `durable`, it survives kill -9 at once but a power cut only from the next durable one.
         """
-        record = _Record(work, Future(), time.monotonic() + patience - TRY - INTERVAL)
+        deadline = time.monotonic() + patience - TRY - INTERVAL
+        record = _Record(work, Future(), deadline, durable)
         self._records.append(record)
         self._wake.set()
         if self._closed:
@@ -267,11 +279,13 @@ class Writer:
 
     def _settle(self, record: _Record[Any]) -> None:
         """Write a record or fail it; raise what is not its own fault."""
+        if record.future.done():
+            return  # its patience ended while another one was in its way, or it was cancelled
         record.begun = record.begun or record.future.set_running_or_notify_cancel()
         if not record.begun:
             return  # cancelled by who submitted it
         try:
-            result = self._transaction(record.work, durable=True)
+            result = self._transaction(record.work, durable=record.durable)
         except Exception as error:
             if state_of(error) is not None:
                 raise
@@ -285,11 +299,15 @@ class Writer:
             self._enter(StorageState.OK)
 
     def _expire(self, reason: VigilError) -> None:
-        """Fail the records that have waited too long."""
+        """Fail the records that have waited too long, also those behind a more patient one."""
         now, failed = time.monotonic(), 0
-        while self._records and now >= self._records[0].deadline:
-            _fail(self._records.popleft(), reason)
-            failed += 1
+        for index in range(len(self._records)):  # others only append
+            record = self._records[index]
+            if now >= record.deadline and not record.future.done():
+                _fail(record, reason)
+                failed += 1
+        while self._records and self._records[0].future.done():
+            self._records.popleft()
         if failed:
             log.error("storage: %d records were given up: %s", failed, reason)
 

@@ -59,7 +59,8 @@ def slices(quantity: int, instrument: Instrument) -> int:
 
 def freeze_lots(instrument: Instrument) -> int:
     """Return the largest quantity of one order in units, whole lots; 0 if there is no limit."""
-    return instrument.freeze_quantity // instrument.lot_size * instrument.lot_size
+    lot = max(1, instrument.lot_size)
+    return instrument.freeze_quantity // lot * lot
 
 
 def on_tick(price: float, tick_size: float) -> bool:
@@ -75,7 +76,7 @@ def to_tick(price: float, tick_size: float, *, up: bool) -> float:
 
 
 def _quantity(request: OrderRequest, instrument: Instrument) -> list[Problem]:
-    quantity, lot = request.quantity, instrument.lot_size
+    quantity, lot = request.quantity, max(1, instrument.lot_size)
     if isinstance(quantity, bool) or not isinstance(quantity, int):
         return [Problem("quantity", f"{quantity!r} is not a whole number of units")]
     if quantity <= 0:

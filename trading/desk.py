@@ -1,14 +1,22 @@
 """The parts of the desk, as handed to pages and rules."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from trading.accounts import Accounts
+from trading.batch import Baskets
+from trading.broker import PortfolioFeed
 from trading.candles import CandleBuilder
 from trading.clock import Clock
+from trading.cycle import MonitoringCycle
 from trading.hours import TradingHours
 from trading.market_data import MarketDataService
-from trading.ports import Catalogue, Journal, MarketFeed, Vitals
+from trading.marks import Marks
+from trading.orders import OrderManager
+from trading.ports import Catalogue, Journal, MarketFeed, PnlJournal, Vitals
+from trading.positions import PositionBook
 from trading.subscriptions import SubscriptionBook
 
 Stage = Literal["starting", "ready", "failed", "stopping"]
@@ -54,6 +62,14 @@ class Desk:
     journal: Journal
     catalogue: Catalogue
     vitals: Vitals
+    accounts: Accounts
+    orders: OrderManager
+    positions: PositionBook
+    marks: Marks
+    baskets: Baskets
+    cycle: MonitoringCycle
+    portfolio_feeds: Mapping[str, PortfolioFeed]  # by account; none where fills are made up
+    pnl: PnlJournal
     started: datetime
     versions: dict[str, str] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)

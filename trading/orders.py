@@ -23,8 +23,8 @@ from trading.errors import (
     Unanswered,
     VigilError,
 )
-from trading.hours import IST
-from trading.model import Instrument
+from trading.hours import IST, Phase, TradingHours
+from trading.model import Instrument, segment_of
 from trading.order import (
     BrokerOrder,
     BrokerPosition,
@@ -36,6 +36,7 @@ from trading.order import (
     OrderStatus,
 )
 from trading.order_book import OrderBook, OrderMoved
+from trading.ports import StorageStats
 from trading.signal import Signal
 
 log = logging.getLogger(__name__)
@@ -91,6 +92,33 @@ class Gate:
     def reason(self, request: OrderRequest) -> str:
         asked = (r(request) for r, exits_too in self._rules if exits_too or not request.reduces)
         return next((reason for reason in asked if reason), "")
+
+
+def in_session(hours: TradingHours, clock: Clock) -> Callable[[OrderRequest], str]:
+    """Make the rule that an order is sent only while its segment trades."""
+
+    def rule(request: OrderRequest) -> str:
+        segment = segment_of(request.instrument_key)
+        state = hours.state(segment, clock.now())
+        if state.phase is Phase.OPEN:
+            return ""
+        opens = state.next_open
+        when = f", opens {opens.astimezone(IST):%a %d %b %H:%M}" if opens else ""
+        return f"{segment} is {state.phase}{f' ({state.name})' if state.name else ''}{when}"
+
+    return rule
+
+
+def on_a_sound_disk(stats: Callable[[], StorageStats]) -> Callable[[OrderRequest], str]:
+    """Make the rule that nothing is entered which could not be remembered."""
+
+    def rule(request: OrderRequest) -> str:
+        storage = stats()
+        if storage.state in ("ok", "locked"):
+            return ""
+        return f"storage is {storage.state} ({storage.reason}): exits only until it is mended"
+
+    return rule
 
 
 class OrderManager:
@@ -303,8 +331,12 @@ class OrderManager:
             self._answered(answer)
 
     def _answered(self, answer: Placed) -> None:
-        if answer.error is None:
+        if answer.order_ids:
             self.book.answered(answer.tag, answer.order_ids)
+        if answer.error is None:
+            return
+        if answer.order_ids:  # some slices went and others did not: the broker knows which
+            self._spawn(self._reread(answer.tag))
             return
         words = str(answer.error)
         match answer.error:

@@ -138,12 +138,70 @@ class Vitals(Protocol):
     def stats(self) -> VitalStats: ...
 
 
+@dataclass(frozen=True, slots=True)
+class PolledQuote:
+    """One instrument as the broker's REST quote told it; NaN and -1 where it told nothing.
+
+    Rupees and units; `ltt`, the moment of the last trade, is epoch ms of the exchange, 0 if untold.
+    """
+
+    instrument_key: str
+    ltp: float
+    ltt: int
+    bid: float
+    bid_qty: int
+    ask: float
+    ask_qty: int
+    day_low: float
+    day_high: float
+    lower_circuit: float
+    upper_circuit: float
+
+
+class QuoteSource(Protocol):
+    async def quotes(self, instrument_keys: Sequence[str]) -> list[PolledQuote]:
+        """Return what the broker tells of these, at most 500; of unknown instruments nothing.
+
+        Raises Retryable, Refused or BadRequest.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PnlPoint:
+    """One account's P&L of the day at one moment, in paise; None where it was not known.
+
+    Not `complete` means that something open had no price: `unrealised` lacks it.
+    """
+
+    account: str
+    at: datetime
+    realised: int | None
+    unrealised: int | None
+    complete: bool
+    is_mock: bool
+
+
+class PnlJournal(Protocol):
+    """The points of the day's P&L curve on the disk."""
+
+    def keep_pnl(self, points: Sequence[PnlPoint]) -> None: ...
+
+    async def pnl(self, account: str, *, since: datetime, until: datetime) -> list[PnlPoint]:
+        """Return the points from `since` to before `until`, oldest first."""
+        ...
+
+
 class Catalogue(Protocol):
     """Every instrument the broker knows; kept on disk, asked by key or by words."""
 
     def get(self, instrument_key: str) -> Instrument | None: ...
 
     async def search(self, text: str, *, limit: int = 20) -> list[Instrument]: ...
+
+    async def options(self, underlying_key: str) -> list[Instrument]:
+        """Return the calls and puts on the list, by expiry, strike and type."""
+        ...
 
 
 class Journal(Protocol):

@@ -1,4 +1,4 @@
-// The keys of the desk: numbers open pages, / searches, arrows choose a row, ? shows this list.
+// The keys of the desk: numbers open pages, / searches, arrows choose a row, B and S trade it, C cancels it.
 function typing(target) {
   return target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName);
 }
@@ -17,14 +17,28 @@ export default {
   methods: {
     press(event) {
       if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
+      if (document.querySelector(".q-dialog")) return; // a sheet is open: keys are its own
       const link = /^[1-9]$/.test(event.key) && document.querySelectorAll(".v-rail a")[Number(event.key) - 1];
       const search = event.key === "/" && document.querySelector(".v-search input");
       const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
       if (link) link.click();
       else if (search) search.focus();
       else if (event.key === "?") this.$emit("help");
+      else if (this.act(event)) return event.preventDefault();
       else if (!step || !this.choose(step)) return;
       event.preventDefault();
+    },
+    act(event) {
+      const row = event.target.closest?.(".v-row[data-key]") || document.querySelector('.v-row[aria-selected="true"]');
+      const side = { b: "BUY", s: "SELL" }[event.key.toLowerCase()];
+      if (side && row?.dataset.key) {
+        this.$emit("trade", { key: row.dataset.key, side });
+        return true;
+      }
+      const button = event.key.toLowerCase() === "c" ? row?.querySelector(".v-cancel") : event.key === "Enter" && !event.target.closest?.("a, button, .v-row") && document.querySelector(".v-review-button");
+      if (!button || button.disabled || !button.offsetParent) return false;
+      button.click();
+      return true;
     },
     choose(step) {
       const rows = [...document.querySelectorAll(".v-row[tabindex]")];

@@ -14,7 +14,7 @@ from trading.desk import Desk
 PATH = "/status"  # /health answers machines
 TITLE = "Health"
 ICON = "monitor_heart"
-ORDER = 2
+ORDER = 9
 
 FEED: Final = (
     ("Since", "since"),

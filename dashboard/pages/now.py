@@ -6,22 +6,22 @@ from typing import Final
 
 from nicegui import background_tasks, ui
 from nicegui.element import Element
-from nicegui.events import ValueChangeEventArguments
 
 from dashboard import format as fmt
 from dashboard.chart import CandleChart, window
 from dashboard.frame import Tab
+from dashboard.hold import Hold, Undo
+from dashboard.search import InstrumentSearch, marker
 from dashboard.sheet import DEPTH
 from trading.desk import Desk
 from trading.errors import VigilError
-from trading.model import Instrument, InstrumentType, Mode
+from trading.model import Instrument, InstrumentType
 
 PATH = "/"
 TITLE = "Now"
 ICON = "visibility"
 ORDER = 1
 
-FOUND: Final = 12  # results of a search
 WRITTEN: Final = 0.6  # seconds after which a gap that has just begun or ended is on the disk
 # name of the field, heading, classes
 COLUMNS: Final = (
@@ -61,53 +61,15 @@ GREEKS: Final = (
 def build(desk: Desk, tab: Tab) -> None:
     with ui.element("div").classes("v-now") as page:
         with ui.element("section").classes("v-panel v-list").props('aria-label="watchlist"'):
-            _Search(desk, tab)
+            InstrumentSearch(
+                desk.catalogue,
+                lambda instrument: _kept(tab.watchlist.add(instrument.instrument_key)),
+                placeholder="Add an instrument: name, symbol or strike   ( / )",
+            )
             rows = _Rows(desk, tab)
         detail = _Detail(desk, tab)
     rows.on_choice(detail.show)
     background_tasks.create(rows.fill(), name="watchlist", context=page)
-
-
-def marker(what: str, instrument_key: str) -> str:
-    """Return the name by which tests find a piece of the page; NiceGUI splits it at spaces."""
-    return f"{what}-{instrument_key.replace(' ', '_')}"
-
-
-class _Hold(Element):
-    """An invisible element whose instruments are wanted for as long as it is on the page."""
-
-    def __init__(self, desk: Desk, holder: str) -> None:
-        super().__init__("span")
-        self._desk = desk
-        self._holder = f"{holder}, tab {self.client.id[:4]}"
-        self._release: Callable[[], None] | None = None
-        self.style("display: none")
-
-    def want(self, keys: list[str], *, deep: bool = False) -> None:
-        before = self._release
-        book = self._desk.subscriptions
-        # the new ones before the old ones go, so that what stays is never unsubscribed
-        self._release = book.hold(self._holder, keys, Mode.FULL, deep=deep) if keys else None
-        if before:
-            before()
-
-    def _handle_delete(self) -> None:
-        if self._release:
-            self._release()
-        super()._handle_delete()
-
-
-class _Undo(Element):
-    """An invisible element that calls an undo when the page is left."""
-
-    def __init__(self, undo: Callable[[], None]) -> None:
-        super().__init__("span")
-        self._undo = undo
-        self.style("display: none")
-
-    def _handle_delete(self) -> None:
-        self._undo()
-        super()._handle_delete()
 
 
 class _Rows:
@@ -119,8 +81,8 @@ class _Rows:
         self._rows: dict[str, Element] = {}
         self._chosen: str | None = None
         self._choice: Callable[[str | None], None] = lambda _: None
-        self._hold = _Hold(desk, "watchlist")
-        _Undo(tab.watchlist.changes.subscribe(self._changed))
+        self._hold = Hold(desk, "watchlist")
+        Undo(tab.watchlist.changes.subscribe(self._changed))
         with ui.element("div").classes("v-table").props('role="grid"'):
             with ui.element("div").classes("v-head").props('role="row"'):
                 for heading in ("Instrument", "", *(c[1] for c in COLUMNS)):
@@ -163,6 +125,7 @@ class _Rows:
         instrument = self._desk.catalogue.get(key)
         with ui.element("div").classes("v-row") as row:
             row.props('role="row" tabindex="0" aria-selected="false"').mark(marker("row", key))
+            row._props["data-key"] = key
             name = ui.label(instrument.title if instrument else key).classes("v-name")
             name.props('role="gridcell"').tooltip(
                 key if instrument else f"{key}: not listed any more"
@@ -185,61 +148,6 @@ class _Rows:
         self._choice(key)
 
 
-class _Search:
-    """The box that finds instruments by name, symbol or strike, and adds them."""
-
-    def __init__(self, desk: Desk, tab: Tab) -> None:
-        self._desk = desk
-        self._tab = tab
-        self._asked = 0
-        self._found: list[Instrument] = []
-        with ui.element("div").classes("v-search"):
-            self._box = ui.input(
-                placeholder="Add an instrument: name, symbol or strike   ( / )",
-                on_change=self._search,
-            )
-            self._box.props('dense outlined debounce=120 aria-label="search an instrument"')
-            self._box.mark("search")
-            self._box.on("keydown.enter", self._add_first, [])
-            self._box.on("keydown.esc", self._clear, [])
-            self._list = ui.element("div").classes("v-found").props('role="listbox"')
-            self._list.set_visibility(False)
-
-    async def _search(self, event: ValueChangeEventArguments[str | None]) -> None:
-        self._asked += 1
-        asked, text = self._asked, (event.value or "").strip()
-        found = await self._desk.catalogue.search(text, limit=FOUND) if text else []
-        if asked != self._asked or self._list.is_deleted:
-            return  # something else has been typed meanwhile, or the page was left
-        self._found = found
-        self._list.clear()
-        self._list.set_visibility(bool(text))
-        with self._list:
-            for instrument in found:
-                self._result(instrument)
-            if not found:
-                ui.label(f"No instrument is called “{text[:40]}”").classes("v-empty")
-
-    def _result(self, instrument: Instrument) -> None:
-        key = instrument.instrument_key
-        with ui.element("button").classes("v-result").mark(marker("found", key)) as result:
-            result.props('type="button" role="option"')
-            ui.label(instrument.title)
-            ui.label(f"{instrument.name} · {instrument.segment}").classes("v-faint")
-        result.on("click", lambda: self._add(key), [])
-
-    async def _add_first(self) -> None:
-        if self._found:
-            await self._add(self._found[0].instrument_key)
-
-    async def _add(self, key: str) -> None:
-        self._clear()
-        await _kept(self._tab.watchlist.add(key))
-
-    def _clear(self) -> None:
-        self._box.set_value("")
-
-
 class _Detail:
     """The chosen instrument: candles, five levels of the book, what is known of it."""
 
@@ -247,7 +155,7 @@ class _Detail:
         self._desk = desk
         self._tab = tab
         self._key: str | None = None
-        self._hold = _Hold(desk, "chosen instrument")
+        self._hold = Hold(desk, "chosen instrument")
         with ui.element("section").classes("v-panel v-detail").props('aria-label="chosen"'):
             self._head = ui.element("div").classes("v-detail-head")
             self._chart = CandleChart()

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
@@ -53,6 +53,9 @@ class Call(Generic[T_co]):
     path: str
     read: Callable[[Any], T_co]  # of the envelope's `data`; KeyError and so on mean a bad answer
     params: Mapping[str, str] | None = None
+    method: str = "GET"  # or another, of a read that changes nothing at the broker
+    body: Mapping[str, Any] | None = None
+    bare: bool = False  # the answer may be the list itself, without an envelope
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,10 @@ class RestQuote:
     close: float  # of the previous day
     bid: float
     ask: float
+    bid_qty: int
+    ask_qty: int
+    lower_circuit: float
+    upper_circuit: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +122,30 @@ class ExchangeStatus:
     last_updated: int
 
 
-def data_of(answer: Answer, what: str) -> Any:
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One entry of an answer's `errors`, in words of one line."""
+
+    code: str
+    message: str
+    field: str = ""  # of the request
+    correlation_id: str = ""  # of the line, in an answer to several orders
+
+    @property
+    def words(self) -> str:
+        return " ".join(filter(None, (self.field and f"{self.field}:", self.code, self.message)))
+
+
+def data_of(answer: Answer, what: str, *, bare: bool = False) -> Any:
     """Return the envelope's `data`, or raise the error that says what to do."""
     if answer.status != 200:
         raise _refusal(answer, what)
     if "json" not in answer.content_type:
         kind = answer.content_type.partition(";")[0] or "nothing"
         raise BadAnswer(f"{what}: the broker answered with {kind} instead of JSON")
-    envelope = _json(answer.body)
+    envelope = parsed(answer.body)
+    if bare and isinstance(envelope, list):
+        return envelope
     if not isinstance(envelope, dict):
         raise BadAnswer(f"{what}: the broker's answer is not JSON of the promised form")
     if envelope.get("status") != "success" or envelope.get("data") is None:
@@ -130,7 +153,8 @@ def data_of(answer: Answer, what: str) -> Any:
     return envelope["data"]
 
 
-def _json(body: bytes) -> Any:
+def parsed(body: bytes) -> Any:
+    """Return what the JSON holds, None where it is none."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):  # a hundred thousand brackets are the latter
@@ -148,7 +172,7 @@ def _refusal(answer: Answer, what: str) -> VigilError:
         case 403:
             return NotPermitted(f"{text}: no permission, though the token may be good")
         case 429:
-            return RateLimited(text, retry_after=_seconds(answer.retry_after))
+            return RateLimited(text, retry_after=retry_after(answer))
         case status if 400 <= status < 500:
             return BadRequest(text, code=code)
         case status if status >= 500:
@@ -159,18 +183,34 @@ def _refusal(answer: Answer, what: str) -> VigilError:
 
 def error_of(body: bytes) -> tuple[str, str]:
     """Return code and message of an error envelope; both spellings of the code are in use."""
-    envelope = _json(body)
+    first = next(iter(complaints(parsed(body))), Complaint("", ""))
+    return first.code, first.message
+
+
+def complaints(envelope: Any) -> list[Complaint]:
+    """Read the errors of an envelope; what is not of the known form is left out."""
     errors = envelope.get("errors") if isinstance(envelope, dict) else None
-    first = errors[0] if isinstance(errors, list) and errors else None
-    if not isinstance(first, dict):
-        return "", ""
-    code = first.get("error_code") or first.get("errorCode") or ""
-    message = " ".join(str(first.get("message") or "").split())  # one line, whatever was sent
-    return str(code)[:40], message[:200]
+    rows = errors if isinstance(errors, list) else []
+    return [_complaint(row) for row in rows if isinstance(row, dict)]
 
 
-def _seconds(retry_after: str) -> float:
-    return float(retry_after) if retry_after.isdecimal() else NO_RETRY_AFTER
+def _complaint(row: Mapping[str, Any]) -> Complaint:
+    def told(*names: str, most: int) -> str:
+        value = next(filter(None, map(row.get, names)), "")
+        return " ".join(str(value).split())[:most]  # one line, whatever was sent
+
+    return Complaint(
+        told("error_code", "errorCode", most=40),
+        told("message", most=200),
+        told("property_path", "propertyPath", most=80),
+        told("correlation_id", "correlationId", most=40),
+    )
+
+
+def retry_after(answer: Answer) -> float:
+    """Return seconds."""
+    told = answer.retry_after
+    return float(told) if told.isdecimal() else NO_RETRY_AFTER
 
 
 def read(call: Call[T], data: Any) -> T:
@@ -231,6 +271,16 @@ def authorise(base_url: str) -> Call[str]:
         "authorise",
         "/v3/feed/market-data-feed/authorize",
         lambda data: feed_url(data, base_url=base_url),
+    )
+
+
+def authorise_portfolio(base_url: str, update_types: Sequence[str]) -> Call[str]:
+    """Ask for a stream of these kinds of updates; without a word it would be orders only."""
+    return Call(
+        "authorise",
+        "/v2/feed/portfolio-stream-feed/authorize",
+        lambda data: feed_url(data, base_url=base_url),
+        {"update_types": ",".join(update_types)},
     )
 
 
@@ -304,6 +354,7 @@ def _quotes(data: Any) -> list[RestQuote]:
 def _quote(row: Any) -> RestQuote:
     ltp, change = _price(row["last_price"]), row.get("net_change")
     ohlc, depth = row.get("ohlc") or {}, row.get("depth") or {}
+    bid, ask = _best(depth.get("buy")), _best(depth.get("sell"))
     return RestQuote(
         str(row["instrument_token"]),
         ltp,
@@ -315,13 +366,17 @@ def _quote(row: Any) -> RestQuote:
         _price(ohlc.get("high")),
         _price(ohlc.get("low")),
         ltp - change if isinstance(change, int | float) else UNKNOWN,
-        _best(depth.get("buy")),
-        _best(depth.get("sell")),
+        _price(bid.get("price")),
+        _price(ask.get("price")),
+        _count(bid.get("quantity")),
+        _count(ask.get("quantity")),
+        _price(row.get("lower_circuit_limit")),
+        _price(row.get("upper_circuit_limit")),
     )
 
 
-def _best(levels: Any) -> float:
-    return _price(levels[0].get("price")) if levels else UNKNOWN
+def _best(levels: Any) -> Any:
+    return levels[0] if levels else {}
 
 
 def _iso(text: str) -> int:

@@ -1,25 +1,23 @@
 """Upstox's market data feed: wishes go in, batches of ticks and news of the feed come out."""
 
-import asyncio
 import logging
 import random
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
 from typing import Final
 
-from feeds.connection import Connection, Counters, Heard, Timing
+from feeds.connection import Heard, Timing
 from feeds.inbox import CAPACITY, Inbox
 from feeds.meter import LatencyMeter, RateMeter, Sample
+from feeds.stream import Stream
 from feeds.upstox.demand import Allowed, Demand, allowed
 from feeds.upstox.market_protocol import Decoded, MarketDecoder
 from feeds.upstox.rest import UpstoxRest
 from feeds.upstox.token import TokenStore, mark
 from trading.clock import Clock
 from trading.model import Batch, Mode, Part, Tick, segment_of
-from trading.ports import FeedChange, FeedState, FeedStats
-from trading.signal import Signal
+from trading.ports import FeedStats
 
 log = logging.getLogger(__name__)
 
@@ -75,53 +73,32 @@ class UpstoxMarketFeed:
         name: str = "market",
         capacity: int = CAPACITY,
     ) -> None:
+        timing = timing or Timing()
+        listener = _Listener(clock, is_mock=is_mock, timing=timing)
+        self._listener = listener
+        self._stream = Stream(
+            name,
+            listener,
+            clock,
+            authorise=rest.authorize_market_feed,
+            token_mark=lambda: mark(token),
+            probe=lambda: listener.missed_trades(rest),
+            deliver=deliver,
+            is_mock=is_mock,
+            timing=timing,
+            jitter=jitter or random.Random(),
+            capacity=capacity,
+        )
         self.name = name
-        self.changes: Signal[FeedChange] = Signal(f"{name} feed")
-        self._rest = rest
-        self._token = token
-        self._clock = clock
-        self._deliver = deliver
-        self._is_mock = is_mock
-        self._timing = timing or Timing()
-        self._jitter = jitter or random.Random()
-        self._capacity = capacity
-        self._expected = False
-        self._connection: Connection | None = None
-        self._inbox: Inbox | None = None
-        self._listener = _Listener(clock, is_mock=is_mock, timing=self._timing)
+        self.changes = self._stream.changes
 
     def start(self) -> None:
         """Begin to connect; must be called on the loop that is to hear the ticks."""
-        if self._connection is not None:
-            return
-        inbox = Inbox(asyncio.get_running_loop(), self._deliver, capacity=self._capacity)
-        listener = self._listener
-        listener.inbox = inbox
-
-        def changed(before: FeedState, after: FeedState, reason: str) -> None:
-            inbox.tell(lambda: self._announce(before, after, reason))
-
-        self._inbox = inbox
-        self._connection = Connection(
-            self.name,
-            listener,
-            authorise=self._rest.authorize_market_feed,
-            token_mark=lambda: mark(self._token),
-            probe=lambda: listener.missed_trades(self._rest),
-            changed=changed,
-            timing=self._timing,
-            jitter=self._jitter,
-            generation=listener.generation,
-        )
-        self._connection.expect(self._expected)
-        self._connection.start()
+        self._stream.start()
 
     def stop(self) -> None:
         """End the connection and deliver what it had received: every tick heard is recorded."""
-        if self._connection is not None and self._inbox is not None:
-            self._connection.stop()
-            self._connection = None
-            self._inbox.deliver_rest()
+        self._stream.stop()
 
     def want(self, wanted: Mapping[str, Mode], deep: Collection[str] = ()) -> None:
         may = allowed(wanted)
@@ -133,62 +110,37 @@ class UpstoxMarketFeed:
         whole = frozenset(key for key, mode in may.modes.items() if mode is Mode.FULL_D30)
         segments = frozenset(segment_of(key) for key in may.modes)
         self._listener.wish = Wish(may, whole | frozenset(deep), segments)
-        if self._connection is not None:
-            self._connection.wake()
+        self._stream.wake()
 
     def expect_prices(self, expected: bool) -> None:
-        self._expected = expected
-        if self._connection is not None:
-            self._connection.expect(expected)
+        self._stream.expect(expected)
 
     def reconnect(self, reason: str) -> None:
-        if self._connection is not None:
-            self._connection.reconnect(reason)
+        self._stream.reconnect(reason)
 
     def stats(self) -> FeedStats:
         """Read the plain counters; while they move, they may be a frame apart from each other."""
-        now = time.monotonic()
-        listener, seen, connection = self._listener, self._listener.seen, self._connection
-        counters = connection.counters if connection else Counters()
-        rates = listener.rates.rates(listener.sample(now))
-        changed = connection.changed_at if connection else now
+        listener, seen = self._listener, self._listener.seen
+        rates = listener.rates.rates(listener.sample(time.monotonic()))
         wish = listener.wish
-        return FeedStats(
-            feed=self.name,
-            state=connection.state if connection else FeedState.STOPPED,
-            since=self._clock.now() - timedelta(seconds=now - changed),
-            reason=connection.reason if connection else "",
-            is_mock=self._is_mock,
-            frames=counters.frames,
+        return replace(
+            self._stream.stats(),
             ticks=seen.ticks,
-            bytes=counters.bytes,
             frame_rate=rates.frames,
             tick_rate=rates.ticks,
             byte_rate=rates.bytes,
-            frame_age=_since(counters.frame_at, now),
-            tick_age=_since(counters.price_at, now),
             latency=listener.latency.percentiles(),
-            connections=counters.connections,
-            reconnects=max(0, counters.connections - 1),
-            attempt=counters.attempt,
-            next_attempt_in=_until(counters.next_attempt_at, now),
-            authorisations=counters.authorisations,
             decode_errors=seen.decode_errors,
-            text_frames=counters.text_frames,
             unknown_fields=seen.unknown_fields,
             bad_prices=seen.bad_prices,
             unasked=seen.unasked,
             duplicate_frames=seen.duplicates,
-            dropped=self._inbox.dropped if self._inbox else 0,
             clock_skew=listener.latency.skew(),
             subscribed=listener.subscribed(),
             limits=wish.allowed.limits,
             missing=tuple(sorted({*listener.demand.missing, *wish.allowed.refused})),
             segments=listener.segments,
         )
-
-    def _announce(self, before: FeedState, after: FeedState, reason: str) -> None:
-        self.changes.emit(FeedChange(self.name, before, after, reason, self._clock.now()))
 
 
 class _Listener:
@@ -225,11 +177,13 @@ class _Listener:
     def sample(self, at: float) -> Sample:
         return Sample(at, self._frames, self.seen.ticks, self._bytes)
 
-    def market_closed(self) -> bool:
-        """Closed means that the exchange says so of every segment that is wanted."""
+    def may_be_silent(self) -> bool:
+        """It may when the exchange says of every segment that is wanted that it does not trade."""
         return all(self.segments.get(s) in _NOT_TRADING for s in self.wish.segments)
 
-    def received(self, frame: bytes, *, at: float, generation: int) -> Heard:
+    def received(self, frame: bytes, *, text: bool, at: float, generation: int) -> Heard:
+        if text:  # prices come as protobuf; the connection counts these
+            return Heard.OTHER
         self._frames += 1
         self._bytes += len(frame)
         decoded = self._decoder.decode(frame, received=at, generation=generation)
@@ -275,11 +229,3 @@ class _Listener:
         for mode in tuple(self.demand.asked.values()):
             counts[mode] += 1
         return counts
-
-
-def _since(moment: float | None, now: float) -> float | None:
-    return None if moment is None else max(0.0, now - moment)
-
-
-def _until(moment: float | None, now: float) -> float | None:
-    return None if moment is None else max(0.0, moment - now)

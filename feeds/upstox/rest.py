@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from datetime import date
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -11,7 +12,7 @@ from urllib.parse import quote
 
 import httpx
 
-from feeds.upstox import answers
+from feeds.upstox import answers, order_calls
 from feeds.upstox.answers import (
     Answer,
     Call,
@@ -22,8 +23,16 @@ from feeds.upstox.answers import (
     RestLtp,
     RestQuote,
 )
+from feeds.upstox.order_calls import Write
 from feeds.upstox.token import TokenStore
-from trading.errors import BadAnswer, RateLimited, Retryable
+from trading.errors import (
+    BadAnswer,
+    CannotStart,
+    RateLimited,
+    Retryable,
+    TokenRefused,
+    Unanswered,
+)
 from trading.model import Candle
 
 T = TypeVar("T")
@@ -36,10 +45,16 @@ LARGEST_MASTER: Final = 64 << 20  # bytes of the instruments master, packed
 DOWNLOAD: Final = 120.0  # seconds
 KEYS_PER_CALL: Final = 500
 PATIENCE: Final = 1.0  # seconds that a call may wait for its turn on the feed's thread
+ORDER_PATIENCE: Final = 2.0  # seconds that an order may wait for its turn: later it is not wanted
+KEPT_ALIVE: Final = 60.0  # seconds that a connection waits for the next order, a handshake saved
+BROKER: Final = "https://api.upstox.com"
+ORDERS: Final = "https://api-hft.upstox.com"  # where the broker takes single orders
 
 # (calls, seconds), for each user. The windows are a little longer than the broker's, who counts
 # arrivals: of calls that left in time, a fast one after a slow one was refused with 429.
 LIMITS: Final = ((50, 1.1), (500, 60.5), (2000, 1801.0))
+ORDER_LIMITS: Final = ((10, 1.1), (500, 60.5), (2000, 1801.0))
+SEVERAL_LIMITS: Final = ((4, 1.1), (40, 60.5), (160, 1801.0))  # of calls with several orders
 
 
 class RateLimit:
@@ -77,22 +92,34 @@ class UpstoxRest:
         token: TokenStore,
         *,
         assets_url: str = "https://assets.upstox.com",
+        hft_url: str = "",
         is_mock: bool = False,
         limit: RateLimit | None = None,
         timeout: httpx.Timeout = TIMEOUT,
         total: float = TOTAL,
     ) -> None:
-        """Raises ValueError for a base URL that is neither https nor on this machine."""
+        """Single orders go to `hft_url`; the broker has a host for them, others have not.
+
+        Raises ValueError for a base URL that is neither https nor on this machine.
+        """
         self._base_url = answers.checked_base(base_url)
+        usual = ORDERS if self._base_url == BROKER else self._base_url
+        self._hft_url = answers.checked_base(hft_url or usual)
         self._assets_url = answers.checked_base(assets_url)
         self._token = token
-        self._is_mock = is_mock
+        self.is_mock = is_mock
         self._limit = limit or RateLimit()
+        self._order_limit = RateLimit(ORDER_LIMITS)
+        self._several_limit = RateLimit(SEVERAL_LIMITS)
         self._total = total
         headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
         verify = httpx.create_ssl_context(trust_env=False)
         self._loop_client = httpx.AsyncClient(
-            headers=headers, timeout=timeout, verify=verify, trust_env=False
+            headers=headers,
+            timeout=timeout,
+            verify=verify,
+            trust_env=False,
+            limits=httpx.Limits(keepalive_expiry=KEPT_ALIVE),
         )
         self._thread_client = httpx.Client(
             headers=headers, timeout=timeout, verify=verify, trust_env=False
@@ -119,6 +146,10 @@ class UpstoxRest:
         """Return an address that is good for one connection."""
         return self.fetch_now(answers.authorise(self._base_url))
 
+    def authorize_portfolio_feed(self, update_types: Sequence[str]) -> str:
+        """Return an address that is good for one connection."""
+        return self.fetch_now(answers.authorise_portfolio(self._base_url, update_types))
+
     def quotes_now(self, instrument_keys: list[str]) -> list[RestQuote]:
         return self.fetch_now(answers.quotes(instrument_keys))
 
@@ -143,7 +174,8 @@ class UpstoxRest:
                 response.close()
         except httpx.HTTPError as error:
             raise _trouble(error, call.what) from error
-        return answers.read(call, answers.data_of(_answer(response, body), call.what))
+        data = answers.data_of(_answer(response, body), call.what, bare=call.bare)
+        return answers.read(call, data)
 
     # on the loop
 
@@ -175,7 +207,7 @@ class UpstoxRest:
 
     async def intraday_candles(self, instrument_key: str) -> list[Candle]:
         """Return today's minutes, oldest first; the last one may be still under way."""
-        return await self.fetch(answers.intraday_candles(instrument_key, is_mock=self._is_mock))
+        return await self.fetch(answers.intraday_candles(instrument_key, is_mock=self.is_mock))
 
     async def fetch(self, call: Call[T]) -> T:
         if wait := self._limit.reserve(time.monotonic()):
@@ -183,7 +215,41 @@ class UpstoxRest:
             return await self.fetch(call)  # somebody else may have been quicker
         request = self._request(self._loop_client, call)
         answer = await self._send(request, call.what, LARGEST, self._total)
-        return answers.read(call, answers.data_of(answer, call.what))
+        return answers.read(call, answers.data_of(answer, call.what, bare=call.bare))
+
+    async def execute(self, write: Write[T]) -> T:
+        """Send a write once, whatever happens, and return what the answer proves.
+
+        Raises what `order_calls.outcome` raises; Retryable and RateLimited if nothing was sent,
+        Unanswered if it was and the answer did not come.
+        """
+        await self._turn(write)
+        sent = False
+
+        async def trace(event: str, _: object) -> None:
+            nonlocal sent
+            sent = sent or event.endswith("send_request_headers.started")
+
+        request = self._write_request(write)
+        request.extensions["trace"] = trace
+        try:
+            answer = await self._send(request, write.what, LARGEST, self._total)
+        except Retryable as error:
+            if not sent:
+                raise
+            raise Unanswered(f"{error}; it may have been done") from error
+        return order_calls.outcome(write, answer)
+
+    async def _turn(self, write: Write[T]) -> None:
+        """Wait until the limits allow another write. Raises RateLimited if that is too long."""
+        limits = (self._order_limit, *([self._several_limit] if write.several else []))
+        until = time.monotonic() + ORDER_PATIENCE
+        for limit in limits:
+            while wait := limit.reserve(time.monotonic()):
+                if time.monotonic() + wait > until:
+                    text = f"{write.what}: our own limit of orders is reached, nothing was sent"
+                    raise RateLimited(text, retry_after=wait)
+                await asyncio.sleep(wait)
 
     async def instruments_master(self, name: str = "complete.json.gz") -> bytes:
         """Download the packed list of instruments; it is public, so the token stays here."""
@@ -214,11 +280,29 @@ class UpstoxRest:
         return _answer(response, body)
 
     def _request(self, client: httpx.Client | httpx.AsyncClient, call: Call[T]) -> httpx.Request:
-        path = quote(call.path, safe="/")
-        headers = {"Authorization": f"Bearer {self._token.load()}"}
         return client.build_request(
-            "GET", f"{self._base_url}{path}", params=call.params, headers=headers
+            call.method,
+            f"{self._base_url}{quote(call.path, safe='/')}",
+            params=call.params,
+            headers=self._authorization(),
+            json=call.body,
         )
+
+    def _write_request(self, write: Write[T]) -> httpx.Request:
+        base = self._base_url if write.several else self._hft_url
+        return self._loop_client.build_request(
+            write.method,
+            f"{base}{write.path}",
+            params=write.params,
+            headers=self._authorization(),
+            json=write.body,
+        )
+
+    def _authorization(self) -> dict[str, str]:
+        try:
+            return {"Authorization": f"Bearer {self._token.load()}"}
+        except CannotStart as error:  # its file is not as it must be, while we run
+            raise TokenRefused(str(error)) from error
 
 
 def _grow(body: bytearray, chunk: bytes, most: int, what: str) -> None:

@@ -149,6 +149,7 @@ class Reply:
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
+    drop: bool = False  # the connection, without an answer
 
 
 def success(data: object) -> Reply:
@@ -175,6 +176,7 @@ class Exchange:
         self.replies: dict[str, Reply | Callable[[str], Reply]] = {}
         self.token = TOKEN
         self.heads: list[str] = []  # of every request, as it came
+        self.bodies: list[bytes] = []  # of every request without a socket, empty ones too
         self.peers: list[Peer] = []
         self.authorised = 0
         self.refuse_socket: int | None = None  # status
@@ -230,7 +232,7 @@ class Exchange:
                 if "upgrade: websocket" in head.lower():
                     self._socket(sock, head)
                     return
-                self._http(sock, head)
+                self._http(sock, head, _body(sock, head))
         except (OSError, Gone):
             pass
         except BaseException as error:  # noqa: BLE001 (shown by the test at the end)
@@ -238,16 +240,19 @@ class Exchange:
         finally:
             sock.close()
 
-    def _http(self, sock: socket.socket, head: str) -> None:
+    def _http(self, sock: socket.socket, head: str, body: bytes) -> None:
+        self.bodies.append(body)
         path = head.split(" ")[1].partition("?")[0]
         reply = self.replies.get(path)
         if callable(reply):
             reply = reply(head)
-        if reply is None and path.endswith("/market-data-feed/authorize"):
+        if reply is None and path.endswith("/authorize"):
             reply = self._authorise(head)
         reply = reply or failure(404, "UDAPI100060")
         if reply.delay:
             threading.Event().wait(reply.delay)
+        if reply.drop:
+            raise Gone
         lines = [f"HTTP/1.1 {reply.status} X", f"Content-Type: {reply.content_type}"]
         lines += [f"Content-Length: {len(reply.body)}"]
         lines += [f"{k.replace('_', '-')}: {v}" for k, v in reply.headers.items()]
@@ -292,6 +297,18 @@ def _head(sock: socket.socket) -> str:
             return ""
         data += more
     return data.decode()
+
+
+def _body(sock: socket.socket, head: str) -> bytes:
+    lines = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
+    size = int(lines.get("content-length", 0))
+    data = b""
+    while len(data) < size:
+        more = sock.recv(size - len(data))
+        if not more:
+            raise Gone
+        data += more
+    return data
 
 
 def _shake_hands(sock: socket.socket, head: str) -> None:

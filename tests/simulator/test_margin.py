@@ -7,7 +7,7 @@ import pytest
 
 from simulator.margin import Line, Row, blocked, required, worst_loss
 from simulator.model import Instrument
-from tests.simulator.tiny import CALL, EXPIRY, INFY, INSTRUMENTS, NIFTY
+from tests.simulator.tiny import CALL, EXPIRY, INFY, INSTRUMENTS
 
 LISTED = {instrument.instrument_key: instrument for instrument in INSTRUMENTS}
 FUTURE = replace(LISTED[CALL], instrument_key="NSE_FO|1", instrument_type="FUT", strike=0.0)
@@ -197,7 +197,3 @@ def test_taking_positions_on_in_steps_blocks_as_much_as_at_once() -> None:
         premium = sum(x.signed_quantity * x.price for x in lines[cut:] if x.signed_quantity > 0)
         step = required(lines[cut:], held=lines[:cut])
         assert step.final == pytest.approx(max(0.0, after - before) + premium)
-
-
-def test_the_instruments_are_those_of_the_index() -> None:
-    assert LISTED[CALL].underlying_key == NIFTY  # on which all of the above rests

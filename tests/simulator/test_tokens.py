@@ -8,7 +8,7 @@ import pytest
 
 from simulator.calendar import IST
 from simulator.clock import ManualExchangeClock
-from simulator.tokens import Invitations, TokenTable, next_rollover
+from simulator.tokens import Invitation, Invitations, TokenTable, next_rollover
 
 
 def ms(text: str) -> int:
@@ -80,11 +80,11 @@ def test_a_login_code_works_once(clock: ManualExchangeClock) -> None:
 
 
 def test_an_invitation_opens_one_connection(clock: ManualExchangeClock) -> None:
-    token = TokenTable(clock).issue()
+    invitation = Invitation(TokenTable(clock).issue())
     invitations = Invitations()
-    code = invitations.issue(token)
+    code = invitations.issue(invitation)
 
-    assert invitations.redeem(code) == token
+    assert invitations.redeem(code) == invitation
     assert invitations.redeem(code) is None
-    assert invitations.redeem(invitations.used(token)) is None
-    assert invitations.redeem(Invitations().used(token)) is None
+    assert invitations.redeem(invitations.used(invitation)) is None
+    assert invitations.redeem(Invitations().used(invitation)) is None

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -261,3 +262,22 @@ def test_a_large_list_is_taken_over_in_small_steps_beside_the_ticks(
     assert time.monotonic() - begun < 1.5  # 100,000 take 1.5 s on the machine of its author
     assert catalogue.get("NSE_EQ|STOCK9999") == many[-1]
     catalogue.close()
+
+
+async def test_the_options_of_an_underlying_come_by_expiry_and_strike(
+    catalogue: InstrumentCatalogue,
+) -> None:
+    later = EXPIRY + WEEK
+    chain = [
+        replace(option("NIFTY", strike, kind, expiry), underlying_key=NIFTY.instrument_key)
+        for strike, kind, expiry in ((24100, PE, later), (24100, CE, EXPIRY), (23900, CE, EXPIRY))
+    ]
+    other = replace(option("BANKNIFTY", 52000, CE, EXPIRY), underlying_key=BANK.instrument_key)
+    fut = replace(future("NIFTY", EXPIRY), underlying_key=NIFTY.instrument_key)
+    catalogue.replace([*chain, other, fut])
+
+    assert await catalogue.options(NIFTY.instrument_key) == chain[::-1]
+
+    catalogue.replace([chain[0]])
+
+    assert await catalogue.options(NIFTY.instrument_key) == [chain[0]]

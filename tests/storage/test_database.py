@@ -228,11 +228,17 @@ def test_both_ways_to_the_newest_schema_lead_to_the_same(path: Path) -> None:
 
 def described(path: Path) -> dict[str, Any]:
     """Return everything SQLite knows of each table of ours."""
-    what = ("table_xinfo", "index_list", "foreign_key_list")
+    what = (
+        "SELECT * FROM pragma_table_xinfo(?)",
+        # not its number: indices are a set, made in any order
+        'SELECT name, "unique", origin, partial FROM pragma_index_list(?)',
+        "SELECT * FROM pragma_foreign_key_list(?)",
+        "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql <> '' AND tbl_name = ?",
+    )
     without_rowid = "SELECT sql LIKE '%WITHOUT ROWID' FROM sqlite_master WHERE name = ?"
     return {
         name: (
-            [sorted(rows(path, f"PRAGMA {about}({name})")) for about in what],
+            [sorted(rows(path, about, name)) for about in what],
             value(path, without_rowid, name),
         )
         for name in METADATA.tables

@@ -1,0 +1,50 @@
+"""What became of an order that was sent, in words that follow it while they are shown."""
+
+from collections.abc import Sequence
+
+from nicegui import ui
+
+from dashboard import order_words as words
+from dashboard.hold import Undo
+from dashboard.live import Cell, Live
+from dashboard.sheet import Shown
+from trading.desk import Desk
+from trading.order import Order
+from trading.order_book import OrderMoved
+
+
+class OrderResult:
+    """Three lines: what happened, what it means for the money, what to do now."""
+
+    def __init__(self, desk: Desk, live: Live, order: Order) -> None:
+        self._desk = desk
+        self._id = order.id
+        with ui.element("div").classes("v-result-lines").props('role="status"'):
+            Undo(desk.orders.changes.subscribe(self._moved))
+            self._happened = Cell(live, "v-happened status")
+            self._money = Cell(live, "v-money")
+            self._todo = Cell(live, "v-todo")
+            for leaf, name in zip((self._happened, self._money, self._todo), NAMES, strict=True):
+                leaf.mark(f"result-{name}")
+        self._show(desk.orders.get(order.id) or order)
+
+    def _moved(self, moved: OrderMoved) -> None:
+        if moved.after.id == self._id:
+            self._show(moved.after)
+
+    def _show(self, order: Order) -> None:
+        instrument = self._desk.catalogue.get(order.request.instrument_key)
+        outcome = words.outcome(order, instrument)
+        took = "" if order.status.final is False else f" ({words.lasted(order)})"
+        self._happened.show(Shown(outcome.happened + took, outcome.tone, order.id))
+        self._money.show(Shown(outcome.money))
+        self._todo.show(Shown(outcome.todo))
+
+
+NAMES = ("happened", "money", "todo")
+
+
+def results(desk: Desk, live: Live, orders: Sequence[Order]) -> None:
+    """Draw the results of several orders, one below the other."""
+    for order in orders:
+        OrderResult(desk, live, order)
