@@ -53,7 +53,7 @@ from storage.writer import Writer
 from trading.accounts import Accounts
 from trading.bands import Bands
 from trading.basket import OnFilled
-from trading.batch import Baskets
+from trading.batch import Baskets, Pace
 from trading.broker import Broker
 from trading.candles import CandleBuilder
 from trading.checks import Limits
@@ -68,7 +68,7 @@ from trading.market_data import MarketDataService
 from trading.marks import Marks
 from trading.model import Mode
 from trading.order import Account, AccountState
-from trading.orders import Gate, OrderManager, in_session, on_a_sound_disk
+from trading.orders import Gate, OrderManager, Patience, in_session, on_a_sound_disk
 from trading.ports import FeedChange, FeedState
 from trading.positions import PositionBook
 from trading.session import SessionWatch
@@ -488,6 +488,7 @@ class Vigil:
             gate=gate,
             limits=Limits(settings.value_limit, settings.collar_percent),
             most_a_second=settings.per_second,
+            patience=Patience(settings.doubt_first_seconds, settings.doubt_every_seconds),
         )
         self.cycle = MonitoringCycle(
             clock=self.clock,
@@ -523,6 +524,7 @@ class Vigil:
             quote=self.marks.of,
             mock=self._mock,
             on_filled=OnFilled.ASK if real else OnFilled.REVERSE,
+            pace=Pace(settle=self._settings.orders.settle_seconds),
         )
         self.curve = PnlCurve(
             self.accounts_set,

@@ -105,6 +105,9 @@ class Orders(Section):
     collar_percent: float = Field(30.0, ge=0)
     read_working_seconds: float = Field(10.0, gt=0)
     read_open_seconds: float = Field(30.0, gt=0)
+    doubt_first_seconds: float = Field(2.0, gt=0)
+    doubt_every_seconds: float = Field(5.0, gt=0)
+    settle_seconds: float = Field(10.0, gt=0)
     webhook: bool = False
 
 

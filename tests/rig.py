@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from main import Vigil
-from settings import Feed, Run, Settings, Simulator, Storage
+from settings import Feed, Orders, Run, Settings, Simulator, Storage
 from simulator.server import SimulatedExchange
 from trading.ports import FeedState
 
@@ -23,6 +23,15 @@ FAST = Feed(
     backoff_open=3.0,
     backoff_closed=30.0,
     contested_seconds=6.0,
+)
+
+FAST_ORDERS = Orders(
+    per_second=10,
+    read_working_seconds=1.0,
+    read_open_seconds=3.0,
+    doubt_first_seconds=0.2,
+    doubt_every_seconds=0.5,
+    settle_seconds=1.0,
 )
 
 
@@ -67,6 +76,7 @@ def settings(folder: Path, *, feed: Feed = FAST, **simulator: Any) -> Settings:
         run=Run(exchange="simulated"),
         storage=Storage(directory=folder),
         feed=feed,
+        orders=FAST_ORDERS,
         simulator=Simulator(**{"instruments": 80, "rate": 200.0, **simulator}),
     )
 
@@ -90,4 +100,4 @@ async def running(
         await vigil.start()
         yield rig
     finally:
-        vigil.stop()
+        await vigil.shutdown()
