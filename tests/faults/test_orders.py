@@ -219,9 +219,9 @@ async def test_o11_an_empty_list_is_not_believed_at_once(tmp_path: Path) -> None
         await desk.agrees()
         before = desk.held()
         desk.fault(
-            "rest", path=POSITIONS, status=200, body='{"status":"success","data":[]}', next=1
+            "rest", path=POSITIONS, status=200, body='{"status":"success","data":[]}', next=4
         )
-        await desk.until(lambda: any(p.in_doubt for p in desk.positions()), within=8)
+        await desk.until(lambda: any(p.in_doubt for p in desk.positions()), within=12)
 
         assert desk.held() == before
         await desk.agrees()
