@@ -53,7 +53,7 @@ from storage.writer import Writer
 from trading.accounts import Accounts
 from trading.bands import Bands
 from trading.basket import OnFilled
-from trading.batch import Baskets, Pace
+from trading.batch import Baskets
 from trading.broker import Broker
 from trading.candles import CandleBuilder
 from trading.checks import Limits
@@ -74,6 +74,7 @@ from trading.positions import PositionBook
 from trading.session import SessionWatch
 from trading.signal import Priority
 from trading.subscriptions import SubscriptionBook
+from trading.unwinding import Pace
 from trading.watch import PositionWatch
 
 log = logging.getLogger("vigil")

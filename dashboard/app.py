@@ -18,6 +18,7 @@ from dashboard.api.routes import create_api
 from dashboard.drafts import Drafts
 from dashboard.frame import Entry, Tab
 from dashboard.guard import Security
+from dashboard.ledger import Ledger
 from dashboard.live import Pulse, emit
 from dashboard.sheet import Sheet
 from dashboard.ticket import open_ticket
@@ -55,6 +56,8 @@ def register(desk: Desk, security: Security, *, webhook_secret: str = "") -> Non
     """
     sheet = Sheet(desk.market_data, desk.world)
     pulse = Pulse(desk, sheet, emit)
+    ledger = Ledger(desk)
+    pulse.before(ledger.beat)
     watchlist = Watchlist(desk.journal, desk.first_watchlist)
     found = pages()
     guard.install(app, security)
@@ -64,19 +67,22 @@ def register(desk: Desk, security: Security, *, webhook_secret: str = "") -> Non
     api = create_api(desk)
     broadcast = sockets.install(api, desk)
     app.mount("/api", api)
-    _register_pages(desk, pulse, watchlist, found)
+    _register_pages(desk, pulse, ledger, watchlist, found)
     _keep_running("refresh of the pages", pulse.run)
     _keep_running("news for programs", partial(sockets.run, broadcast))
 
 
-def _register_pages(desk: Desk, pulse: Pulse, watchlist: Watchlist, found: Sequence[Page]) -> None:
+def _register_pages(
+    desk: Desk, pulse: Pulse, ledger: Ledger, watchlist: Watchlist, found: Sequence[Page]
+) -> None:
     entries = [Entry(page.PATH, page.TITLE, page.ICON) for page in found]
     drafts = Drafts()  # of all tabs: what two of them review is sent once
 
     def root() -> None:
         ui.add_css(frame.STYLE)
-        tab = Tab(pulse.open_tab(), watchlist, drafts)
-        rail = frame.draw(desk, tab.live, entries, partial(open_ticket, desk, tab))
+        ui.add_css(frame.MONEY_STYLE)
+        tab = Tab(pulse.open_tab(), watchlist, drafts, ledger)
+        rail = frame.draw(desk, tab.live, ledger, entries, partial(open_ticket, desk, tab))
 
         def show(page: Page) -> None:
             ui.page_title(f"{page.TITLE} · Vigil · {desk.world.word}")

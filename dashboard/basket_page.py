@@ -388,13 +388,15 @@ class Templates:
             .props('dense outlined inputmode="numeric"')
             .mark(name)
             for name, label, value in (
-                ("width", "Strikes away", "2"),
-                ("wing", "Wing, strikes", "2"),
+                ("width", "Width", "2"),
+                ("wing", "Wing", "2"),
                 ("lots", "Lots", "1"),
             )
         }
-        button = ui.button("Use template", on_click=self._take, color=None)
-        button.props("outline no-caps").mark("use-template")
+        self._numbers["width"].tooltip("Strikes between the money and the next leg")
+        self._numbers["wing"].tooltip("Strikes between that leg and the one that limits the loss")
+        button = ui.button("Use", on_click=self._take, color=None).mark("use-template")
+        button.props('outline no-caps aria-label="Use the template"')
         self._complaint = Complaint("template")
 
     def _name(self, key: str) -> str:

@@ -56,6 +56,24 @@ def rupees(paise: int | None) -> str:
     return DASH if paise is None else money(paise / 100).removeprefix("+")
 
 
+def gain(paise: int | None) -> str:
+    """Return a P&L of paise with mark and sign: `▲ +₹12,34,567.50`; zero has neither."""
+    if paise is None:
+        return DASH
+    return f"{_mark(paise)}{money(paise / 100)}"
+
+
+def short_gain(paise: int) -> str:
+    """Return a P&L in whole rupees for narrow places: `▲ +₹6,720`."""
+    rounded = round(paise / 100)
+    sign = "+" if rounded > 0 else MINUS if rounded < 0 else ""
+    return f"{_mark(rounded)}{sign}₹{grouped(str(abs(rounded)))}"
+
+
+def _mark(value: float) -> str:
+    return "▲ " if value > 0 else "▼ " if value < 0 else ""
+
+
 def percent(value: float) -> str:
     """Return a percentage that is already times a hundred: `+0.45%`."""
     text = signed(value)

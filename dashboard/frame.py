@@ -12,6 +12,7 @@ from nicegui.events import GenericEventArguments
 from dashboard import light as lights
 from dashboard.banner import Banner
 from dashboard.drafts import Drafts
+from dashboard.ledger import Ledger
 from dashboard.live import Live
 from dashboard.watchlist import Watchlist
 from trading.desk import Desk, World
@@ -19,6 +20,7 @@ from trading.model import Instrument
 from trading.order import Side
 
 STYLE: Final = Path(__file__).parent / "components" / "vigil.css"
+MONEY_STYLE: Final = Path(__file__).parent / "components" / "money.css"
 THEME_COOKIE: Final = "vigil_theme"
 HEADER_INDICES: Final = 2
 KEYS: Final = (
@@ -27,6 +29,7 @@ KEYS: Final = (
     ("↑ ↓", "choose a row"),
     ("B S", "buy or sell what the chosen row is about"),
     ("C", "cancel the chosen order"),
+    ("X", "exit the chosen position"),
     ("Enter", "review the ticket"),
     ("Esc", "close, send nothing"),
     ("?", "this list"),
@@ -40,7 +43,14 @@ class Tab:
     live: Live
     watchlist: Watchlist
     drafts: Drafts
+    ledger: Ledger
     panel: Callable[[str, Side], None] | None = None
+
+    def say(self, words: str) -> None:
+        """Tell what came of an act, also if what it was pressed on is not on the page any more."""
+        if not self.live.is_deleted:
+            with self.live:
+                ui.notify(words, position="bottom-right", timeout=8000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +97,11 @@ def mode_class(world: World) -> str:
 
 
 def draw(
-    desk: Desk, live: Live, entries: Sequence[Entry], trade: Callable[[str, Side], None]
+    desk: Desk,
+    live: Live,
+    ledger: Ledger,
+    entries: Sequence[Entry],
+    trade: Callable[[str, Side], None],
 ) -> Rail:
     """Draw the frame; the page goes into the `main` element that the caller opens next.
 
@@ -105,6 +119,7 @@ def draw(
         _light(desk)
         for key in desk.canaries[:HEADER_INDICES]:
             _index(desk, live, key)
+        _day_pnl(live, ledger)
         ui.element("div").classes("v-space")
         with ui.element("div").classes("v-times"):
             _times(desk)
@@ -139,6 +154,15 @@ def _index(desk: Desk, live: Live, key: str) -> None:
         live.cell(key, "change", "toned")
         live.badge(key, full=True)
     live.watch(key, index)
+
+
+def _day_pnl(live: Live, ledger: Ledger) -> None:
+    """Show the day's P&L; its badge is that of the worst price in it."""
+    group = live.group(ledger.total, fast=True)
+    with ui.element("a").classes("v-day-pnl").props('href="/positions"') as box:
+        ui.label("Day P&L").classes("v-index-name")
+        group.cell("total", "n price toned").mark("day-pnl")
+        group.badge("trust").marks(box)
 
 
 def short_name(instrument: Instrument | None, key: str) -> str:

@@ -52,7 +52,22 @@ class Since(NamedTuple):
     moment: float | None
 
 
-Facts = Mapping[str, str | Shown | Since]
+class Backing(NamedTuple):
+    """What a reckoned number rests on: the oldest price in it, judged by that price's own age.
+
+    `moment` is monotonic seconds, None if there is no price; `said` is what is wrong in words,
+    whatever the age. A number that rests on nothing has neither.
+    """
+
+    moment: float | None
+    source: str
+    segment: str
+    ltt: int = 0
+    said: str = ""
+
+
+Fact = str | Shown | Since | Backing
+Facts = Mapping[str, Fact]
 
 
 class _Leaf(Element):
@@ -107,6 +122,39 @@ class Badge(_Leaf):
     """Whether the price beside it may be believed; drawn by the browser only."""
 
 
+class BackedBadge(_Leaf):
+    """The same for a number that was reckoned; `number` is its own in the patches."""
+
+    def __init__(self, tab: "Live", number: int, classes: str) -> None:
+        super().__init__(tab, f"badge {classes}", Shown(""))
+        self.number = number
+        self.backing: Backing | None = None
+        self.marks(self)
+
+    def marks(self, element: Element) -> None:
+        """Let the browser set `data-trust` on the element, for its style."""
+        element.classes("vq")
+        element._props["data-q"] = self.number
+
+    def rest_on(self, backing: Backing) -> None:
+        before = self.backing
+        if before is not None and _same(before, backing):
+            return
+        self.backing = backing
+        self.tab.segments.add(backing.segment)
+        if before != backing:
+            self.tab.changed_backings.add(self.id)
+
+
+def _same(one: Backing, other: Backing) -> bool:
+    """Return whether they say the same; a moment reckoned from an age is never twice the same."""
+    if one[1:] != other[1:]:
+        return False
+    if one.moment is None or other.moment is None:
+        return one.moment is other.moment
+    return abs(one.moment - other.moment) < JITTER
+
+
 @dataclass(slots=True)
 class _Quote:
     """One instrument on one tab: its number in the patches, and the cells that show it."""
@@ -141,31 +189,51 @@ class Group:
 
     tab: "Live"
     read: Callable[[], Facts]
+    fast: bool = False  # at every refresh, not at every other
     leaves: dict[int, tuple[_Leaf, str]] = field(default_factory=dict)
+    _seen: Facts | None = None
 
     def cell(self, name: str, classes: str = "") -> _Leaf:
         value = self.read()[name]
         leaf: _Leaf
         if isinstance(value, Since):
             leaf = Age(self.tab, f"va {classes}")
-            leaf.start(value.moment)
+        elif isinstance(value, Backing):
+            leaf = BackedBadge(self.tab, self.tab.next_number(), classes)
         else:
             leaf = Cell(self.tab, classes, _shown(value))
+        _tell(leaf, value)
         self.leaves[leaf.id] = (leaf, name)
         return leaf
 
+    def badge(self, name: str, *, full: bool = False) -> "BackedBadge":
+        """Show how far a fact that is a `Backing` carries."""
+        leaf = self.cell(name, "full" if full else "")
+        assert isinstance(leaf, BackedBadge)
+        return leaf
+
     def collect(self) -> None:
+        """Look at the facts; the same object as before says that nothing has changed."""
         if not self.leaves:
             return
         facts = self.read()
+        if facts is self._seen:
+            return
+        self._seen = facts
         for leaf, name in self.leaves.values():
-            value = facts[name]
-            if isinstance(leaf, Age):
-                assert isinstance(value, Since)
-                leaf.start(value.moment)
-            else:
-                assert not isinstance(value, Since)
-                leaf.show(_shown(value))
+            _tell(leaf, facts[name])
+
+
+def _tell(leaf: _Leaf, value: Fact) -> None:
+    if isinstance(leaf, Age):
+        assert isinstance(value, Since)
+        leaf.start(value.moment)
+    elif isinstance(leaf, BackedBadge):
+        assert isinstance(value, Backing)
+        leaf.rest_on(value)
+    else:
+        assert isinstance(value, str | Shown)
+        leaf.show(_shown(value))
 
 
 class Live(Element, component="components/live.js"):
@@ -176,6 +244,8 @@ class Live(Element, component="components/live.js"):
         self.desk = desk
         self.changed_cells: set[int] = set()
         self.changed_ages: set[int] = set()
+        self.changed_backings: set[int] = set()
+        self.segments: set[str] = set()  # of reckoned numbers
         self.sent = 0  # patches
         self._sheet = sheet
         self._quotes: dict[str, _Quote] = {}
@@ -219,10 +289,15 @@ class Live(Element, component="components/live.js"):
         element.classes("vq")
         element._props["data-q"] = quote.number
 
-    def group(self, read: Callable[[], Facts]) -> Group:
-        group = Group(self, read)
+    def group(self, read: Callable[[], Facts], *, fast: bool = False) -> Group:
+        group = Group(self, read, fast)
         self._groups.append(group)
         return group
+
+    def next_number(self) -> int:
+        """Return the number of one more price or badge in the patches of this tab."""
+        self._numbers += 1
+        return self._numbers
 
     def bar(self, element: Element, instrument_key: str, reload: Callable[[], None]) -> None:
         """Send the chart every minute once it is finished, and the one under way as it grows.
@@ -254,8 +329,8 @@ class Live(Element, component="components/live.js"):
             quote.cells.pop(leaf.id, None)
         for group in self._groups:
             group.leaves.pop(leaf.id, None)
-        self.changed_cells.discard(leaf.id)
-        self.changed_ages.discard(leaf.id)
+        for changed in (self.changed_cells, self.changed_ages, self.changed_backings):
+            changed.discard(leaf.id)
 
     # what travels
 
@@ -275,9 +350,11 @@ class Live(Element, component="components/live.js"):
             quote.ltt = row.tick.ltt
             self._changed_quotes.add(key)
         self._beat += 1
-        if self._beat % SLOW_BEATS == 0:
-            for group in self._groups:
+        slow = self._beat % SLOW_BEATS == 0
+        for group in self._groups:
+            if slow or group.fast:
                 group.collect()
+        if slow:
             self._collect_bars()
         if self._beat % PRUNE_BEATS == 0:
             self._prune()
@@ -307,13 +384,19 @@ class Live(Element, component="components/live.js"):
             if isinstance(e := elements.get(i), Age)
         ]
         quotes = [_quote_entry(key, self._quotes[key]) for key in self._changed_quotes]
+        quotes += [
+            _backing_entry(e.number, e.backing)
+            for i in self.changed_backings
+            if isinstance(e := elements.get(i), BackedBadge) and e.backing is not None
+        ]
         bars = [_bar_entry(i, candle) for i, bar in self._bars.items() for candle in bar.take()]
         header = {k: v for k, v in self._header.items() if self._header_sent.get(k) != v}
         parts = {"c": cells, "a": ages, "q": quotes, "b": bars, "s": header}
         patch |= {name: part for name, part in parts.items() if part}
         self._header_sent = self._header
-        for changed in (self.changed_cells, self.changed_ages, self._changed_quotes):
+        for changed in (self.changed_cells, self.changed_ages, self.changed_backings):
             changed.clear()
+        self._changed_quotes.clear()
         return patch
 
     def _collect_bars(self) -> None:
@@ -340,11 +423,15 @@ class Live(Element, component="components/live.js"):
         self._header_sent = {}
         self._changed_quotes |= {k for k, q in self._quotes.items() if q.version >= 0}
         for leaf in self.client.elements.values():
-            if isinstance(leaf, Age | Cell) and leaf.tab is self:
-                changed = self.changed_ages if isinstance(leaf, Age) else self.changed_cells
-                changed.add(leaf.id)
+            if isinstance(leaf, Age | Cell | BackedBadge) and leaf.tab is self:
+                self._changes_of(leaf).add(leaf.id)
         if again:
             self.reload_charts()
+
+    def _changes_of(self, leaf: _Leaf) -> set[int]:
+        if isinstance(leaf, Age):
+            return self.changed_ages
+        return self.changed_backings if isinstance(leaf, BackedBadge) else self.changed_cells
 
     def _on_ack(self, event: GenericEventArguments) -> None:
         if isinstance(event.args, int):  # it comes from a browser: anything may be in it
@@ -353,8 +440,7 @@ class Live(Element, component="components/live.js"):
     def _quote(self, instrument_key: str) -> _Quote:
         quote = self._quotes.get(instrument_key)
         if quote is None:
-            self._numbers += 1
-            quote = self._quotes[instrument_key] = _Quote(self._numbers)
+            quote = self._quotes[instrument_key] = _Quote(self.next_number())
         return quote
 
     def _handle_delete(self) -> None:
@@ -371,6 +457,7 @@ class Pulse:
         self._sheet = sheet
         self._emit = emit
         self._tabs: list[Live] = []
+        self._befores: list[Callable[[], Mapping[str, Any]]] = []
         desk.candles.finished.subscribe(self._finished)
         desk.feed.changes.subscribe(self._feed_changed)
 
@@ -379,6 +466,10 @@ class Pulse:
         self._tabs.append(tab)
         tab.on_leave(lambda: self._tabs.remove(tab))
         return tab
+
+    def before(self, look: Callable[[], Mapping[str, Any]]) -> None:
+        """Call this before each refresh; what it returns goes into the header of all tabs."""
+        self._befores.append(look)
 
     @property
     def tabs(self) -> int:
@@ -401,6 +492,8 @@ class Pulse:
             return
         self._sheet.sample(key for tab in self._tabs for key in tab.instruments())
         header = self._read_header()
+        for look in self._befores:
+            header |= look()
         for tab in list(self._tabs):
             try:
                 tab.collect()
@@ -422,6 +515,7 @@ class Pulse:
         desk = self._desk
         now = desk.clock.now()
         segments = {segment_of(key) for tab in self._tabs for key in tab.instruments()}
+        segments |= {segment for tab in self._tabs for segment in tab.segments}
         light = lights.desk_light(desk)
         session = lights.countdown(desk.hours.state(lights.header_segment(desk), now), now)
         return {
@@ -453,6 +547,11 @@ def _cell_entry(leaf: _Leaf) -> tuple[int | str, ...]:
 def _quote_entry(instrument_key: str, quote: _Quote) -> tuple[int | str | None, ...]:
     received = _ms_or_none(quote.price_received)
     return (quote.number, received, quote.source, segment_of(instrument_key), quote.ltt)
+
+
+def _backing_entry(number: int, backing: Backing) -> tuple[int | str | None, ...]:
+    moment = _ms_or_none(backing.moment)
+    return (number, moment, backing.source, backing.segment, backing.ltt, backing.said or 1)
 
 
 def _bar_entry(element_id: int, candle: Candle) -> tuple[float, ...]:

@@ -84,8 +84,9 @@ def _draw_stage(stage: Stage) -> None:
         element._props["title"] = stage.title
         if stage.after:
             ui.label(gap(stage.after)).classes("v-gap n")
-        ui.label(stage.word).classes("v-stage-word" + (" v-final" if stage.final else ""))
-        ui.label(precise(stage.at)).classes("v-faint n")
+        with ui.element("div").classes("v-stage-box"):
+            ui.label(stage.word).classes("v-stage-word" + (" v-final" if stage.final else ""))
+            ui.label(precise(stage.at)).classes("v-faint n")
 
 
 def _reasons(steps: Sequence[Step]) -> list[str]:

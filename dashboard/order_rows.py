@@ -46,7 +46,7 @@ class OrderRow:
         order, request, live = self.order, self.order.request, self._tab.live
         instrument = self._desk.catalogue.get(request.instrument_key)
         with ui.element("div").classes("v-row v-order-row") as row:
-            row.props('role="row" tabindex="0" aria-selected="false"')
+            row.props('role="row" tabindex="0" aria-selected="false"').mark("order-row")
             row._props["data-key"] = request.instrument_key
             ui.label(fmt.moment(order.created, self._desk.clock.now())).classes("n o-time")
             with ui.element("div").classes("v-name o-name") as name:
@@ -142,8 +142,7 @@ class OrderRow:
             text = _cancel_words(self._desk, order)
         if not self.box.is_deleted:
             self.show(order)
-            with self.box:
-                ui.notify(text, position="bottom-right", timeout=8000)
+        self._tab.say(text)
 
 
 def _cancel_words(desk: Desk, order: Order) -> str:

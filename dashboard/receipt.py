@@ -35,9 +35,9 @@ class OrderResult:
     def _show(self, order: Order) -> None:
         instrument = self._desk.catalogue.get(order.request.instrument_key)
         outcome = words.outcome(order, instrument)
-        took = "" if order.status.final is False else f" ({words.lasted(order)})"
-        self._happened.show(Shown(outcome.happened + took, outcome.tone, order.id))
-        self._money.show(Shown(outcome.money))
+        took = f" It took {words.lasted(order)}." if order.status.final else ""
+        self._happened.show(Shown(outcome.happened, outcome.tone, order.id))
+        self._money.show(Shown(outcome.money + took))
         self._todo.show(Shown(outcome.todo))
 
 

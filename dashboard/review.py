@@ -54,7 +54,7 @@ class ReviewSheet:
         self._looks = 0
         self._denied: str | None = None  # not asked yet
         with ui.dialog().props('aria-label="review"') as self.dialog:
-            self.dialog.on("hide", self.dialog.delete)
+            self.dialog.mark("review-dialog").on("hide", self.dialog.delete)
             with ui.card().classes("v-sheet v-review"):
                 self._draw()
         self.dialog.open()

@@ -289,7 +289,7 @@ class Ticket:
         why = "is an index: it cannot be traded itself, its options and futures can"
         if instrument is None:
             why = "is not listed any more"
-        ui.notify(f"{words.title(instrument, key)} {why}", position="bottom-right")
+        self._tab.say(f"{words.title(instrument, key)} {why}")
 
     # what is typed
 

@@ -581,10 +581,13 @@ class WriteFault(Fault):
 
 
 class LostAnswer(WriteFault):
-    """The request is not answered: the connection is closed, or left hanging (O01, O02)."""
+    """The broker's answer is lost: no one can know whether the request had an effect (O01, O02).
+
+    The connection is closed, or left hanging, or a gateway answers 502 with a page of its own.
+    """
 
     how: Literal["before", "after"] = "after"  # the effect; before: there is none
-    answer: Literal["close", "hang"] = "close"
+    answer: Literal["close", "hang", "gateway"] = "close"
 
 
 class PlaceLost(LostAnswer):

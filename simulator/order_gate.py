@@ -1,9 +1,11 @@
 """What stands before requests that write orders: their log, and answers that get lost or late."""
 
 import asyncio
+from contextlib import suppress
 from typing import Final, TypeVar
 
 from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from simulator.envelope import BrokerError, refusal
@@ -13,6 +15,7 @@ from simulator.orders import WriteRequest
 from simulator.venue import Venue
 
 WRITES: Final = ORDERS_OF | BASKETS_OF
+BAD_GATEWAY: Final = "<html><head><title>502 Bad Gateway</title></head></html>"
 
 
 W = TypeVar("W", bound=WriteFault)
@@ -37,7 +40,10 @@ class OrderGate:
             request.lost = lost.how
         if lost is None or lost.how == "after":
             await self._act(scope, request, _again(body, receive), send, lost)
-        if lost is not None:
+        if lost is not None and lost.answer == "gateway":
+            request.status = 502
+            await Response(BAD_GATEWAY, 502, media_type="text/html")(scope, receive, send)
+        elif lost is not None:
             await self._hang_up(lost, receive, send)
 
     def _note(self, scope: Scope, body: bytes) -> WriteRequest:
@@ -86,7 +92,8 @@ class OrderGate:
 
     async def _until(self, seconds: float) -> None:
         """Let time pass, but not the end of the exchange."""
-        await asyncio.wait((asyncio.ensure_future(self._closing.wait()),), timeout=seconds)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), seconds)
 
     async def _hang_up(self, lost: LostAnswer, receive: Receive, send: Send) -> None:
         """Leave the connection without an answer: cut it, or wait until the other side does."""

@@ -167,7 +167,11 @@ class Order:
 
 @dataclass(slots=True)
 class WriteRequest:
-    """One request that was to write orders, as it arrived; status 0 if it was not answered."""
+    """One request that was to write orders, as it arrived.
+
+    `status` is that of the answer that went out, 0 without one; `lost` says whether a fault kept
+    the broker's own answer back, and on which side of the effect.
+    """
 
     exchange_ms: int
     user: str

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -12,13 +13,13 @@ from typing import Final, Generic, TypeVar
 from sqlalchemy import Connection
 
 from storage.trouble import state_of
-from storage.writer import FOR_EVER, PATIENCE, Writer
+from storage.writer import FOR_EVER, PATIENCE, Writer, driver_of
 from trading.errors import VigilError
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Put = Callable[[Connection, Sequence[T]], None]
+Put = Callable[[sqlite3.Connection, Sequence[T]], None]
 
 _LATE: Final = PATIENCE  # seconds after which the log tells that something waits
 
@@ -85,19 +86,20 @@ class Backlog(Generic[T]):
         """Write all that waits; return how many those were, and how many had to be left out."""
         self._asked = False  # first: what comes from now on asks again
         items = [self._items[index][1] for index in range(len(self._items))]
+        driver = driver_of(connection)
         try:
-            self._apart(connection, items)
+            self._apart(driver, items)
         except Exception as error:
             if state_of(error) is not None:
                 raise
-            return len(items), self._write_singly(connection, items)
+            return len(items), self._write_singly(driver, items)
         return len(items), 0
 
-    def _write_singly(self, connection: Connection, items: Sequence[T]) -> int:
+    def _write_singly(self, driver: sqlite3.Connection, items: Sequence[T]) -> int:
         left_out = 0
         for item in items:
             try:
-                self._apart(connection, [item])
+                self._apart(driver, [item])
             except Exception as error:
                 if state_of(error) is not None:
                     raise
@@ -105,16 +107,16 @@ class Backlog(Generic[T]):
                 left_out += 1
         return left_out
 
-    def _apart(self, connection: Connection, items: Sequence[T]) -> None:
+    def _apart(self, driver: sqlite3.Connection, items: Sequence[T]) -> None:
         """Write all or none of these within the transaction."""
-        connection.exec_driver_sql("SAVEPOINT backlog")
+        driver.execute("SAVEPOINT backlog")
         try:
-            self._put(connection, items)
+            self._put(driver, items)
         except Exception as error:
             if state_of(error) is None:  # else SQLite may have rolled back more than this
-                connection.exec_driver_sql("ROLLBACK TO backlog")
+                driver.execute("ROLLBACK TO backlog")
             raise
-        connection.exec_driver_sql("RELEASE backlog")
+        driver.execute("RELEASE backlog")
 
     def _done(self, promise: "Future[tuple[int, int]]") -> None:
         error = promise.exception()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -25,7 +26,7 @@ from storage.order_rows import (
 )
 from storage.order_tables import BASKET_IS_OPEN
 from storage.reader import Reader
-from storage.writer import Writer
+from storage.writer import Writer, driver_of
 from trading.basket import Basket, BasketState, BasketStep, LegReceipt, LegStatus, OnFilled
 from trading.errors import Problem
 
@@ -39,6 +40,7 @@ _SINCE: Final = (
     "SELECT number FROM baskets WHERE world = :world AND created >= :since "
     f"UNION SELECT number FROM baskets WHERE world = :world AND {BASKET_IS_OPEN}"
 )
+_STEPS_KNOWN: Final = "SELECT count(*) FROM basket_steps WHERE basket = ?"
 _BASKETS_OF: Final = "SELECT * FROM baskets WHERE number IN"
 _LEGS_OF: Final = "SELECT * FROM basket_legs WHERE basket IN"
 _STEPS_OF: Final = "SELECT * FROM basket_steps WHERE basket IN"
@@ -81,31 +83,29 @@ class DatabaseBatchJournal:
         made = _load(connection, _PRESSED, {"nonce": basket.nonce})
         if made:
             return made[0]
-        self._put(connection, basket)
+        self._put(driver_of(connection), basket)
         return basket
 
     def keep_basket(self, basket: Basket) -> None:
         """Write a basket as it is now, in the order of the calls; see `Backlog`."""
         self._backlog.add(basket)
 
-    def _put_all(self, connection: Connection, baskets: Sequence[Basket]) -> None:
+    def _put_all(self, driver: sqlite3.Connection, baskets: Sequence[Basket]) -> None:
         latest = {basket.id: basket for basket in baskets}  # a basket holds all that was before it
         for basket in latest.values():
-            self._put(connection, basket)
+            self._put(driver, basket)
 
-    def _put(self, connection: Connection, basket: Basket) -> None:
-        number = connection.exec_driver_sql(_UPSERT, _values(basket, self._world)).scalar_one()
-        connection.exec_driver_sql("DELETE FROM basket_legs WHERE basket = ?", (number,))
+    def _put(self, driver: sqlite3.Connection, basket: Basket) -> None:
+        (number,) = driver.execute(_UPSERT, _values(basket, self._world)).fetchone()
+        driver.execute("DELETE FROM basket_legs WHERE basket = ?", (number,))
         for leg in basket.legs:
             values = _leg_values(leg, basket=number, is_mock=basket.is_mock)
-            connection.exec_driver_sql(_INSERT_LEG, values)
-        known = connection.exec_driver_sql(
-            "SELECT count(*) FROM basket_steps WHERE basket = ?", (number,)
-        ).scalar_one()
+            driver.execute(_INSERT_LEG, values)
+        (known,) = driver.execute(_STEPS_KNOWN, (number,)).fetchone()
         for position, step in enumerate(basket.steps[known:], known):
             at = to_ms(step.at)
             values = (number, position, step.state.value, at, step.words, basket.is_mock)
-            connection.exec_driver_sql(_INSERT_STEP, values)
+            driver.execute(_INSERT_STEP, values)
 
     async def baskets(self, *, since: datetime) -> list[Basket]:
         """Return the baskets created since then, oldest first, and all older ones that are not

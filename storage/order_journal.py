@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -26,7 +27,7 @@ from storage.order_rows import (
 )
 from storage.order_tables import ORDER_IS_OPEN
 from storage.reader import Reader
-from storage.writer import Writer
+from storage.writer import Writer, driver_of
 from trading.errors import Denied, Problem
 from trading.order import BrokerOrder, Fill, Order, OrderFills, Step
 
@@ -38,12 +39,13 @@ Kept = Order | OrderFills
 INTENT_PATIENCE: Final = 5.0  # seconds; an order that leaves later is not what the trader wanted
 READ_PATIENCE: Final = 2.0  # seconds that a reader waits for what was kept just before
 
-_INSERT_ORDER: Final = insert_into("orders")
+_INSERT_ORDER: Final = f"{insert_into('orders')} RETURNING number"
 _UPSERT_ORDER: Final = (
-    f"{_INSERT_ORDER} ON CONFLICT (world, id) DO UPDATE SET "
+    f"{insert_into('orders')} ON CONFLICT (world, id) DO UPDATE SET "
     f"{take_over('orders', but=('world', 'id', 'nonce', 'press'))} RETURNING number"
 )
 _INSERT_STEP: Final = insert_into("order_steps")
+_STEPS_KNOWN: Final = "SELECT count(*) FROM order_steps WHERE intent = ?"
 _INSERT_CHILD: Final = (
     # what we took for somebody else's order may turn out to be ours; never the other way
     f"{insert_into('broker_orders')} ON CONFLICT (world, account, order_id) DO UPDATE SET "
@@ -135,10 +137,11 @@ class DatabaseOrderJournal:
         if len(set(nonces)) < len(nonces) or any(_is_used(connection, n) for n in nonces[1:]):
             words = "one of these was sent before with this nonce"
             return Denied(f"{words}. Nothing was sent.", problems=[Problem("nonce", words)])
+        driver = driver_of(connection)
         for order in orders:
             values = order_values(order, world=self._world, press=nonces[0])
-            number = connection.exec_driver_sql(f"{_INSERT_ORDER} RETURNING number", values)
-            self._put_life(connection, order, number.scalar_one())
+            number = driver.execute(_INSERT_ORDER, values).fetchone()[0]
+            self._put_life(driver, order, number)
         return list(orders)
 
     # Behind what happens
@@ -151,32 +154,30 @@ class DatabaseOrderJournal:
         """Write the executions of one of the broker's orders in place of those written before."""
         self._backlog.add(fills)
 
-    def _put(self, connection: Connection, items: Sequence[Kept]) -> None:
+    def _put(self, driver: sqlite3.Connection, items: Sequence[Kept]) -> None:
         latest = {_name(item): item for item in items}  # an order holds all that was before it
         for item in latest.values():
             if isinstance(item, OrderFills):
-                self._put_fills(connection, item)
+                self._put_fills(driver, item)
             else:
-                self._put_order(connection, item)
+                self._put_order(driver, item)
 
-    def _put_order(self, connection: Connection, order: Order) -> None:
+    def _put_order(self, driver: sqlite3.Connection, order: Order) -> None:
         press = "" if order.external else order.request.nonce
         values = order_values(order, world=self._world, press=press)
-        number = connection.exec_driver_sql(_UPSERT_ORDER, values).scalar_one()
-        self._put_life(connection, order, number)
+        number = driver.execute(_UPSERT_ORDER, values).fetchone()[0]
+        self._put_life(driver, order, number)
 
-    def _put_life(self, connection: Connection, order: Order, number: int) -> None:
+    def _put_life(self, driver: sqlite3.Connection, order: Order, number: int) -> None:
         """Add the steps that are new, and let the children be those that the order has now."""
-        known = connection.exec_driver_sql(
-            "SELECT count(*) FROM order_steps WHERE intent = ?", (number,)
-        ).scalar_one()
+        (known,) = driver.execute(_STEPS_KNOWN, (number,)).fetchone()
         for position, step in enumerate(order.steps[known:], known):
             values = step_values(step, intent=number, position=position, is_mock=order.is_mock)
-            connection.exec_driver_sql(_INSERT_STEP, values)
-        connection.exec_driver_sql("DELETE FROM broker_orders WHERE intent = ?", (number,))
+            driver.execute(_INSERT_STEP, values)
+        driver.execute("DELETE FROM broker_orders WHERE intent = ?", (number,))
         for position, child in enumerate(order.children):
             told = broker_order_values(child, world=self._world, is_mock=order.is_mock)
-            written = connection.exec_driver_sql(_INSERT_CHILD, (*told, number, position))
+            written = driver.execute(_INSERT_CHILD, (*told, number, position))
             if not written.rowcount:
                 log.error(
                     "storage: %s claims %s, which belongs to another order",
@@ -184,13 +185,11 @@ class DatabaseOrderJournal:
                     child.order_id,
                 )
 
-    def _put_fills(self, connection: Connection, fills: OrderFills) -> None:
+    def _put_fills(self, driver: sqlite3.Connection, fills: OrderFills) -> None:
         number = (self._world, fills.account, fills.order_id)
-        connection.exec_driver_sql(
-            "DELETE FROM fills WHERE world = ? AND account = ? AND order_id = ?", number
-        )
+        driver.execute("DELETE FROM fills WHERE world = ? AND account = ? AND order_id = ?", number)
         for fill in fills.fills:
-            connection.exec_driver_sql(_UPSERT_FILL, fill_values(fill, world=self._world))
+            driver.execute(_UPSERT_FILL, fill_values(fill, world=self._world))
 
     # Reading
 

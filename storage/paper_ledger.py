@@ -1,12 +1,12 @@
 """A paper account on the disk: what a broker would remember, where there is no broker."""
 
 import asyncio
+import sqlite3
 from collections.abc import Sequence
 from datetime import date
 from typing import Final
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
 
 from storage.database import Database
 from storage.order_rows import (
@@ -21,7 +21,7 @@ from storage.order_rows import (
 )
 from storage.order_tables import ORDER_IS_OPEN
 from storage.reader import Reader
-from storage.writer import Writer
+from storage.writer import Writer, driver_of
 from trading.broker import PaperState
 from trading.errors import BadRequest
 from trading.order import BrokerOrder, BrokerPosition, Fill
@@ -98,17 +98,18 @@ class DatabasePaperLedger:
         """
 
         def write(connection: Connection) -> None:
-            since = self._put_account(connection, account, cash, opening)
+            driver = driver_of(connection)
+            since = self._put_account(driver, account, cash, opening)
             for fill in fills:
-                self._put_fill(connection, fill, since)
+                self._put_fill(driver, fill, since)
             for order in orders:
-                self._put_order(connection, order, since)
+                self._put_order(driver, order, since)
 
         await asyncio.wrap_future(self._writer.submit(write, durable=self._durable))
 
     def _put_account(
         self,
-        connection: Connection,
+        driver: sqlite3.Connection,
         account: str,
         cash: int,
         opening: Sequence[BrokerPosition] | None,
@@ -116,26 +117,26 @@ class DatabasePaperLedger:
         """Write cash and opening; return the number of the opening that holds."""
         begins = opening is not None
         values = (self._world, account, cash, begins, _MADE_UP)
-        since: int = connection.exec_driver_sql(_KEEP_CASH, values).scalar_one()
+        since: int = driver.execute(_KEEP_CASH, values).fetchone()[0]
         if opening is not None:
-            connection.exec_driver_sql(
+            driver.execute(
                 "DELETE FROM paper_positions WHERE world = ? AND account = ?",
                 (self._world, account),
             )
             for place, position in enumerate(opening):
                 row = position_values(position, world=self._world, at=place, is_mock=_MADE_UP)
-                connection.exec_driver_sql(_INSERT_POSITION, row)
+                driver.execute(_INSERT_POSITION, row)
         return since
 
-    def _put_fill(self, connection: Connection, fill: Fill, since: int) -> None:
+    def _put_fill(self, driver: sqlite3.Connection, fill: Fill, since: int) -> None:
         try:
-            connection.exec_driver_sql(_INSERT_FILL, (*fill_values(fill, world=self._world), since))
-        except IntegrityError as error:
+            driver.execute(_INSERT_FILL, (*fill_values(fill, world=self._world), since))
+        except sqlite3.IntegrityError as error:
             raise BadRequest(f"paper fill {fill.trade_id} of {fill.order_id} is known") from error
 
-    def _put_order(self, connection: Connection, order: BrokerOrder, since: int) -> None:
+    def _put_order(self, driver: sqlite3.Connection, order: BrokerOrder, since: int) -> None:
         values = broker_order_values(order, world=self._world, is_mock=_MADE_UP)
-        written = connection.exec_driver_sql(_UPSERT_ORDER, (*values, since))
+        written = driver.execute(_UPSERT_ORDER, (*values, since))
         if written.rowcount != 1:
             raise BadRequest(f"paper order {order.order_id} is final already")
 

@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
@@ -22,20 +22,31 @@ SERIES: Final = 200  # instruments whose oldest candle is looked at in one bite
 AHEAD: Final = timedelta(days=1)  # a row later than that was stamped by another clock
 
 
+Place = TypeVar("Place")
+
+
 @dataclass(frozen=True, slots=True)
 class Deleted:
     ticks: int = 0
     candles: int = 0
+    points: int = 0  # of P&L curves
 
 
 @dataclass(frozen=True, slots=True)
-class _Bite:
+class _Bite(Generic[Place]):
     deleted: int
-    reached: int | None  # go on behind this id; None at the end
+    reached: Place | None  # go on behind this; None at the end
+
+
+class _Bites(Protocol[Place]):
+    def take(self, connection: Connection, behind: Place) -> _Bite[Place]: ...
 
 
 class Retention:
-    """Counts days on the desk's clock, which on a simulated exchange is the exchange's."""
+    """Counts days on the desk's clock, which on a simulated exchange is the exchange's.
+
+    Points of the P&L curve are kept as long as candles; orders and fills are never deleted.
+    """
 
     def __init__(self, writer: Writer, clock: Clock, ticks_days: int, candles_days: int) -> None:
         self._writer = writer
@@ -49,16 +60,22 @@ class Retention:
         ticks_before = to_ms(now - timedelta(days=self._ticks_days))
         candles_before = to_ms(now - timedelta(days=self._candles_days))
         deleted = Deleted(
-            ticks=await self._all(_TickBites(ticks_before, to_ms(now + AHEAD))),
-            candles=await self._all(_CandleBites(candles_before)),
+            ticks=await self._all(_TickBites(ticks_before, to_ms(now + AHEAD)), 0),
+            candles=await self._all(_CandleBites(candles_before), 0),
+            points=await self._all(_PointBites(candles_before), ("", "")),
         )
-        if deleted.ticks or deleted.candles:
-            log.info("retention: %d ticks, %d candles deleted", deleted.ticks, deleted.candles)
+        if deleted != Deleted():
+            log.info(
+                "retention: %d ticks, %d candles, %d points of P&L deleted",
+                deleted.ticks,
+                deleted.candles,
+                deleted.points,
+            )
         return deleted
 
-    async def _all(self, bites: "_TickBites | _CandleBites") -> int:
+    async def _all(self, bites: _Bites[Place], start: Place) -> int:
         total = 0
-        reached: int | None = 0
+        reached: Place | None = start
         while reached is not None:
             try:
                 take = partial(bites.take, behind=reached)
@@ -82,7 +99,7 @@ class _TickBites:
     before: int
     future: int
 
-    def take(self, connection: Connection, behind: int) -> _Bite:
+    def take(self, connection: Connection, behind: int) -> _Bite[int]:
         reached, rows, old, young = connection.exec_driver_sql(
             "SELECT max(id), count(*), coalesce(sum(received < ?), 0), "
             "coalesce(sum(received BETWEEN ? AND ?), 0) FROM "
@@ -103,7 +120,7 @@ class _CandleBites:
 
     before: int
 
-    def take(self, connection: Connection, behind: int) -> _Bite:
+    def take(self, connection: Connection, behind: int) -> _Bite[int]:
         deleted = 0
         for _ in range(SERIES):
             instrument = connection.exec_driver_sql(
@@ -122,3 +139,26 @@ class _CandleBites:
             if deleted >= BITE:
                 break
         return _Bite(deleted, behind)
+
+
+@dataclass(frozen=True, slots=True)
+class _PointBites:
+    """One curve after the other, which are few; behind is the world and account of the last."""
+
+    before: int
+
+    def take(self, connection: Connection, behind: tuple[str, str]) -> _Bite[tuple[str, str]]:
+        curve = connection.exec_driver_sql(
+            "SELECT world, account FROM pnl_points WHERE (world, account) > (?, ?) "
+            "ORDER BY world, account LIMIT 1",
+            behind,
+        ).first()
+        if curve is None:
+            return _Bite(0, None)
+        world, account = curve
+        rows = connection.exec_driver_sql(
+            "DELETE FROM pnl_points WHERE world = ?1 AND account = ?2 AND at IN (SELECT at FROM "
+            "pnl_points WHERE world = ?1 AND account = ?2 AND at < ?3 ORDER BY at LIMIT ?4)",
+            (world, account, self.before, BITE),
+        ).rowcount
+        return _Bite(rows, behind if rows == BITE else (world, account))

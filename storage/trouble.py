@@ -46,7 +46,7 @@ def words_of(error: BaseException) -> str:
     return _WORDS.get(state, str(original)) if state else str(original)
 
 
-def in_words(error: DBAPIError) -> VigilError:
+def in_words(error: DBAPIError | sqlite3.Error) -> VigilError:
     if state_of(error) in (StorageState.LOCKED, StorageState.DISK_FULL):
         return Retryable(words_of(error))
     return VigilError(f"database: {words_of(error)}")

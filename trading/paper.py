@@ -64,7 +64,7 @@ from trading.paper_match import (
     Shown,
     band_of,
     execution,
-    of_quote,
+    of_mark,
     of_tick,
     offer,
     triggers,
@@ -151,7 +151,6 @@ class PaperBroker:
         self._orders: dict[str, BrokerOrder] = {}
         self._fills: list[Fill] = []
         self._arriving: set[Resting] = set()  # placed, the disk has not answered yet
-        self._quotes: dict[str, Shown] = {}
         self._bands: dict[str, Band] = {}
         self._instruments: dict[str, Instrument] = {}
         self._serial = 0
@@ -297,6 +296,7 @@ class PaperBroker:
         for i in sorted(range(len(lines)), key=lambda i: lines[i].request.side is Side.SELL):
             moves[i] = self._arrive(lines[i], trial)
         await self._answer(self._writer.submit([move for made in moves.values() for move in made]))
+        self._want()
         return [
             Placed(line.tag, tuple(move.told[-1].order_id for move in moves[i]))
             for i, line in enumerate(lines)
@@ -411,28 +411,24 @@ class PaperBroker:
                 self._serve(bench.resting, of_tick(tick))
 
     def _on_polled(self, quotes: list[PolledQuote]) -> None:
-        """Take quotes of instruments whose ticks have stopped; those of others come too late."""
-        if self._marks is None:
-            return
-        now, wall = self._clock.monotonic(), self._clock.now().timestamp()
+        """Try the new quotes of instruments that ticks do not serve, once."""
         for quote in quotes:
             key = quote.instrument_key
-            mark = self._marks.of(key)
             if band := band_of(quote):
                 self._bands[key] = band
-            if mark is None or mark.source != "R":
-                continue
-            asked_ms = (wall - mark.age) * 1000
-            self._quotes[key] = of_quote(quote, asked=now - mark.age, asked_ms=asked_ms)
             if bench := self._benches.by_key.get(key):
                 self._serve(bench.resting, self._shown(key))
 
     def _shown(self, instrument_key: str) -> Shown | None:
-        """Return the held tick while anything of it is live, else the last quote, else nothing."""
+        """Return the held tick while anything of it is live, else a live quote, else nothing."""
         tick = self._market_data.last(instrument_key) if self._rules.ticks else None
         if tick is not None and self._is_live(tick):
             return of_tick(tick)
-        return self._quotes.get(instrument_key)
+        mark = self._marks.of(instrument_key) if self._marks is not None else None
+        if mark is None or mark.source != "R" or mark.closed:
+            return None
+        now, now_ms = self._clock.monotonic(), self._clock.now().timestamp() * 1000
+        return of_mark(mark, now=now, now_ms=now_ms)
 
     def _is_live(self, tick: Tick) -> bool:
         now = self._clock.monotonic()
@@ -469,7 +465,7 @@ class PaperBroker:
     def _played(
         self, resting: Resting, order: BrokerOrder, shown: Shown | None
     ) -> tuple[list[BrokerOrder], Fill | None, str]:
-        """Return what these prices make of an active order: states, a fill, or why there is none."""
+        """Return what prices make of an active order: states, a fill, or why there is none."""
         states, fill = [], None
         offered = self._offer(resting, order, shown)
         why = offered.kind if isinstance(offered, NoOffer) else ""
@@ -631,7 +627,6 @@ class PaperBroker:
             self._book.begin_day()
             self._day = today
             self._fills.clear()
-            self._quotes.clear()
             self._bands.clear()
             over = [o for o in self._orders.values() if o.status.final and not moved_on(o, today)]
             for order in over:
@@ -786,7 +781,7 @@ class PaperBroker:
     def _last_price(self, instrument_key: str, side: Side) -> float:
         """Return the last price of the opposite side, else of a trade, whatever its age, or NaN."""
         tick = self._market_data.last(instrument_key)
-        shown = of_tick(tick) if tick is not None else self._quotes.get(instrument_key)
+        shown = of_tick(tick) if tick is not None else self._shown(instrument_key)
         if shown is None:
             return UNKNOWN
         best = shown.ask if side is Side.BUY else shown.bid

@@ -12,8 +12,8 @@ changes, so that the last unit closed releases the last paisa.
   and the exposure share of both. It is never more than the shorts one by one.
 * A future blocks the same shares of its price x quantity, alone.
 * Shares block 20 % for the day, 25 % margin-funded, all of their price for delivery.
-* An order that works blocks what would be opened if it alone were filled: it is never helped by
-  another order, and what only reduces a position blocks nothing.
+* An order that works blocks what would be opened if its side alone were filled; it is not helped by
+  another order. What only closes a position blocks nothing, unless it was a short's cover.
 
 Neither the extra margin of an expiry day, physical delivery, nor losses not yet taken are counted.
 """
@@ -110,17 +110,21 @@ def netted(stakes: Iterable[Stake]) -> list[Stake]:
 
 
 def _opens(order: Stake, held: dict[tuple[str, str], Stake]) -> int:
-    """Return what the part of these orders of one side blocks that does not close a position."""
+    """Return what these orders of one side block beside what is held."""
     position = held.get(order.place)
+    if order.is_option and order.quantity < 0:
+        return _uncovers(order, position, list(held.values()))
     now = position.quantity if position else 0
     closes = min(abs(now), abs(order.quantity)) if now * order.quantity < 0 else 0
-    opened = order.part(order.quantity - closes * (1 if order.quantity > 0 else -1))
-    if not opened.quantity:
-        return 0
-    if not opened.is_option or opened.quantity > 0:
-        return _alone(opened)
-    side = [stake for stake in held.values() if stake.is_option and stake.group == opened.group]
-    return max(0, _shorts([*side, opened]) - _shorts(side))
+    return _alone(order.part(order.quantity - (closes if order.quantity > 0 else -closes)))
+
+
+def _uncovers(order: Stake, position: Stake | None, held: Sequence[Stake]) -> int:
+    """Return what more its group's shorts block once options are sold, also by closing a cover."""
+    side = [stake for stake in held if stake.is_option and stake.group == order.group]
+    others = [stake for stake in side if stake.place != order.place]
+    after = position.plus(order) if position else order
+    return max(0, _shorts([*others, after]) - _shorts(side))
 
 
 def _alone(stake: Stake) -> int:

@@ -9,17 +9,15 @@ says "ltp-only". A price that is old or suspect fills nothing.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from trading.checks import Band
-from trading.marks import HIGHEST, LOWEST, PRICE_FRESH
+from trading.marks import HIGHEST, LOWEST, PRICE_FRESH, Mark, Source
 from trading.model import UNKNOWN, Tick
 from trading.order import BrokerOrder, OrderType, Side
 from trading.ports import PolledQuote
 
 TRIGGER_PENDING: Final = "trigger pending"  # the broker's word for a stop that waits
-
-Source = Literal["W", "R"]
 
 
 class Shown(NamedTuple):
@@ -61,22 +59,26 @@ def of_tick(tick: Tick) -> Shown:
     )
 
 
-def of_quote(quote: PolledQuote, *, asked: float, asked_ms: float) -> Shown:
-    """Take a quote for what was shown when it was asked for (monotonic s, exchange's epoch ms)."""
-    traded_at = asked - max(0.0, asked_ms - quote.ltt) / 1000 if quote.ltt > 0 else -math.inf
-    has_book = quote.bid_qty > 0 or quote.ask_qty > 0
+def of_mark(mark: Mark, *, now: float, now_ms: float) -> Shown:
+    """Take a polled quote for what was shown when it was asked for; its range has been checked.
+
+    `now` is monotonic seconds, `now_ms` the exchange's epoch ms.
+    """
+    asked = now - mark.age
+    traded_at = min(asked, now - (now_ms - mark.ltt) / 1000) if mark.ltt > 0 else -math.inf
+    has_book = mark.bid_qty > 0 or mark.ask_qty > 0
     return Shown(
-        quote.ltp,
+        mark.price,
         asked,
         traded_at,
-        quote.bid,
-        quote.bid_qty,
-        quote.ask,
-        quote.ask_qty,
+        mark.bid,
+        mark.bid_qty,
+        mark.ask,
+        mark.ask_qty,
         asked if has_book else UNKNOWN,
-        quote.day_low,
-        quote.day_high,
-        "R",
+        UNKNOWN,
+        UNKNOWN,
+        mark.source,
     )
 
 
@@ -115,7 +117,7 @@ def offer(shown: Shown, side: Side, *, now: float, since: float) -> Offer | NoOf
     traded = _fresh(shown.traded_at, now) and _sane(shown.ltp)
     if _fresh(shown.book_at, now):
         return _from_book(shown, side, traded=traded)
-    if traded and shown.traded_at >= since:
+    if traded and shown.traded_at > since:
         basis = f"last trade {shown.ltp:.2f} {shown.source}, ltp-only"
         return Offer(shown.ltp, None, basis, (shown.told_at, shown.ltp, 0))
     return NOT_LIVE
@@ -151,7 +153,7 @@ def _from_book(shown: Shown, side: Side, *, traded: bool) -> Offer | NoOffer:
 
 def triggers(order: BrokerOrder, shown: Shown, *, now: float, since: float) -> bool:
     """Return whether a trade after the placement has reached the trigger of a waiting stop."""
-    if not _fresh(shown.traded_at, now) or shown.traded_at < since:
+    if not _fresh(shown.traded_at, now) or shown.traded_at <= since:
         return False
     if not _sane(shown.ltp) or suspicion(shown, now):
         return False

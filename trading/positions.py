@@ -214,7 +214,7 @@ class PositionBook:
         Cheap enough for a page, a few times a second.
         """
         positions = self.positions(account)
-        total = _summed([(p, self.value(p)) for p in positions])
+        total = summed([(p, self.value(p)) for p in positions])
         unread = [a for a in self._mock if account in (None, a) and a not in self._reads]
         return _before_reading(total, unread, nothing=not positions) if unread else total
 
@@ -439,7 +439,7 @@ def _why_unknown(position: Position) -> str:
     return "the price of a fill, or of what was carried over, is not known"
 
 
-def _summed(parts: Sequence[tuple[Position, Value]]) -> Value:
+def summed(parts: Sequence[tuple[Position, Value]]) -> Value:
     """Add up what is known, and say what is not."""
     missing = [p.instrument_key for p, v in parts if not v.complete or p.in_doubt]
     reasons = [p.in_doubt or v.reason for p, v in parts if not v.complete or p.in_doubt]

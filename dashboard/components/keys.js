@@ -24,18 +24,23 @@ export default {
       if (link) link.click();
       else if (search) search.focus();
       else if (event.key === "?") this.$emit("help");
-      else if (this.act(event)) return event.preventDefault();
-      else if (!step || !this.choose(step)) return;
+      else if (!this.act(event) && (!step || !this.choose(step))) return;
       event.preventDefault();
     },
+    // what the row in focus, or the chosen one, is about
     act(event) {
+      const key = event.key.toLowerCase();
       const row = event.target.closest?.(".v-row[data-key]") || document.querySelector('.v-row[aria-selected="true"]');
-      const side = { b: "BUY", s: "SELL" }[event.key.toLowerCase()];
-      if (side && row?.dataset.key) {
-        this.$emit("trade", { key: row.dataset.key, side });
-        return true;
+      const side = { b: "BUY", s: "SELL" }[key];
+      if (side) {
+        if (row?.dataset.key) this.$emit("trade", { key: row.dataset.key, side });
+        return Boolean(row?.dataset.key);
       }
-      const button = event.key.toLowerCase() === "c" ? row?.querySelector(".v-cancel") : event.key === "Enter" && !event.target.closest?.("a, button, .v-row") && document.querySelector(".v-review-button");
+      const idle = !event.target.closest?.("a, button, .v-row"); // those have an Enter of their own
+      let button = null;
+      if (key === "c") button = row?.querySelector(".v-cancel");
+      else if (key === "x") button = row?.querySelector(".v-exit");
+      else if (key === "enter" && idle) button = document.querySelector(".v-review-button");
       if (!button || button.disabled || !button.offsetParent) return false;
       button.click();
       return true;
@@ -45,7 +50,7 @@ export default {
       if (!rows.length) return false;
       const now = rows.findIndex((row) => row.getAttribute("aria-selected") === "true");
       const row = rows[Math.min(rows.length - 1, Math.max(0, now + step))];
-      row.click();
+      if (row.getAttribute("aria-selected") !== "true") row.click();
       row.focus({ preventScroll: true });
       row.scrollIntoView({ block: "nearest" });
       return true;

@@ -1,5 +1,5 @@
 // Writes patches into the page, and ages every price by the browser's own clock.
-const GLYPHS = { live: "●", quiet: "◔", late: "◐", stale: "✖", closed: "■", unknown: "—" };
+const GLYPHS = { live: "●", quiet: "◔", polled: "◔", late: "◐", stale: "✖", closed: "■", unknown: "—" };
 const SOURCES = { S: "simulated exchange", W: "broker's websocket", R: "polled", P: "replay" };
 const FLASHES = 40; // when more than these move at once, flashing tells nothing
 const ORPHAN_LIFE = 5000; // ms that a change waits for an element that is not drawn yet
@@ -99,7 +99,7 @@ export default {
       this.observe(patch.m);
       this.heard = patch.h;
       this.tick(patch.w, patch.m);
-      for (const q of patch.q || []) this.quotes.set(q[0], { at: q[1], source: q[2], segment: q[3], ltt: q[4] });
+      for (const q of patch.q || []) this.quotes.set(q[0], { at: q[1], source: q[2], segment: q[3], ltt: q[4], own: q[5] });
       for (const a of patch.a || []) this.ages.set(a[0], a[1]);
       const moved = (patch.c || []).map((c) => this.put(c)).filter(Boolean);
       if (moved.length) this.flash(moved);
@@ -108,6 +108,7 @@ export default {
       if (header.open) this.open = header.open;
       if (header.light) this.light = header.light;
       if (header.session) this.session = header.session;
+      if (header.title) this.title = header.title;
       if (patch.n % 4 === 0 || patch.n === 1) this.$emit("ack", patch.n);
       if (!document.hidden) this.draw();
     },
@@ -147,9 +148,15 @@ export default {
       this.lastWallAt = m;
     },
     judge(quote, now) {
+      if (quote && typeof quote.own === "string") return "stale";
       if (!quote || quote.at === null) return "unknown";
       if (!this.open[quote.segment]) return "closed";
       const heard = this.heard === null ? Infinity : now - this.heard;
+      if (quote.own) {
+        // what money is reckoned with is judged by its own age, and a polled price needs no feed
+        if (now - quote.at > this.staleAfter) return "stale";
+        if (quote.source.includes("R")) return "polled";
+      }
       if (heard > this.staleAfter) return "stale";
       if (heard > this.liveWithin) return "late";
       return now - quote.at <= this.liveWithin ? "live" : "quiet";
@@ -179,11 +186,13 @@ export default {
       this.drawHeader(now);
     },
     badge(element, state, quote, now) {
-      if (!quote || state === "unknown") return GLYPHS.unknown;
+      if (quote && typeof quote.own === "string") return GLYPHS.stale + " " + quote.own;
+      if (!quote || state === "unknown") return quote?.own && quote.at === null ? "" : GLYPHS.unknown;
       if (state === "closed") return GLYPHS.closed + " " + (quote.ltt > 0 ? clock(quote.ltt) : quote.source);
       const head = GLYPHS[state] + " " + quote.source;
       if (state === "live" && !element.classList.contains("full")) return head;
-      return head + " " + age(state === "quiet" || state === "live" ? now - quote.at : Math.max(now - quote.at, now - this.heard));
+      if (quote.own || state === "quiet" || state === "live") return head + " " + age(now - quote.at);
+      return head + " " + age(Math.max(now - quote.at, now - this.heard));
     },
     drawHeader(now) {
       const away = now === null ? performance.now() - this.born : now - this.newest;
@@ -199,6 +208,8 @@ export default {
         write(element, text);
         if (element.title !== text) element.title = text;
       }
+      const title = level === "gone" ? "✖ " + this.noContact : this.title;
+      if (title && document.title !== title) document.title = title;
       if (document.body.dataset.contact !== (level === "gone" ? "no" : "yes"))
         document.body.dataset.contact = level === "gone" ? "no" : "yes";
       if (now === null || this.lastWall === undefined) return;
@@ -210,15 +221,19 @@ export default {
       for (const e of document.getElementsByClassName("v-session")) write(e, session);
       for (const e of document.getElementsByClassName("v-count")) write(e, until ? verb + " " + span(until - wall) : "");
     },
+    sources(letters) {
+      return [...letters].map((letter) => SOURCES[letter]).filter(Boolean).join(" and ") || "feed";
+    },
     explain(target) {
       const element = target.closest?.(".badge");
       if (!element || this.newest === null) return;
       const quote = this.quotes.get(Number(element.dataset.q));
       const now = this.serverNow();
-      if (!quote || quote.at === null) element.title = "no price of this instrument has arrived yet";
+      if (quote && typeof quote.own === "string") element.title = quote.own;
+      else if (!quote || quote.at === null) element.title = quote?.own ? "" : "no price of this instrument has arrived yet";
       else
         element.title =
-          element.dataset.trust + ": price " + age(now - quote.at) + " old, from the " + (SOURCES[quote.source] || "feed") +
+          element.dataset.trust + ": price " + age(now - quote.at) + " old, from the " + this.sources(quote.source) +
           (quote.ltt > 0 ? ", traded " + clock(quote.ltt) + " IST" : "") +
           (this.heard === null ? "" : "; newest price of any instrument " + age(now - this.heard) + " ago");
     },

@@ -77,7 +77,7 @@ export default {
       const free = []; // what is written on the line below must not lie over its neighbour
       const put = (kind, x, y, text) => {
         const at = this.across(x);
-        const fits = free.every(([other, row]) => row !== y || Math.abs(other - at) > 62);
+        const fits = free.every(([other, row]) => row !== y || Math.abs(other - at) > text.length * 6.5);
         if (fits) free.push([at, y]);
         return { key: kind + x, kind, x: at, y, text: fits ? text : "" };
       };

@@ -104,7 +104,7 @@ class UpstoxRest:
         """
         self._base_url = answers.checked_base(base_url)
         usual = ORDERS if self._base_url == BROKER else self._base_url
-        self._hft_url = answers.checked_base(hft_url or usual)
+        self.hft_url = answers.checked_base(hft_url or usual)
         self._assets_url = answers.checked_base(assets_url)
         self._token = token
         self.is_mock = is_mock
@@ -289,7 +289,7 @@ class UpstoxRest:
         )
 
     def _write_request(self, write: Write[T]) -> httpx.Request:
-        base = self._base_url if write.several else self._hft_url
+        base = self._base_url if write.several else self.hft_url
         return self._loop_client.build_request(
             write.method,
             f"{base}{write.path}",

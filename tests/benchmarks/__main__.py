@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 
-NAMES = ("wire", "memory", "marks", "storage", "start", "socket_load", "cells")
+NAMES = ("wire", "memory", "marks", "storage", "order_storage", "start", "socket_load", "cells")
 
 
 def main() -> None:

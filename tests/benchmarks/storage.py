@@ -36,12 +36,12 @@ RECENT: Final = 5 * 60_000  # ms
 
 
 def run(*, short: bool = False) -> list[Figure]:
-    with _interpreter_of_the_desk():
+    with interpreter_of_the_desk():
         return _figures(short=short)
 
 
 @contextmanager
-def _interpreter_of_the_desk() -> Iterator[None]:
+def interpreter_of_the_desk() -> Iterator[None]:
     """Switch threads and collect garbage as main has it: its defaults make another program."""
     interval, threshold = sys.getswitchinterval(), gc.get_threshold()
     sys.setswitchinterval(0.001)

@@ -8,11 +8,20 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 
 from tests.ticks import tick
+from tests.trading.scripted import Paper, ScriptedBroker
+from trading.accounts import Accounts
+from trading.basket import Basket, OnFilled
+from trading.batch import Baskets
+from trading.broker import Line
 from trading.candles import CandleBuilder
 from trading.clock import Clock
+from trading.cycle import MonitoringCycle
 from trading.desk import Desk, Progress, World
+from trading.errors import VigilError
 from trading.hours import HoursRules, Phase, TemplateSession, TradingHours
+from trading.latch import LiveLatch
 from trading.market_data import MarketDataService
+from trading.marks import Marks
 from trading.model import (
     Batch,
     Candle,
@@ -24,15 +33,20 @@ from trading.model import (
     Part,
     Tick,
 )
+from trading.order import Account, Funds, Margin, OrderRequest
+from trading.orders import Gate, OrderManager, Patience
 from trading.ports import (
     FeedChange,
     FeedState,
     FeedStats,
     Percentiles,
+    PnlPoint,
+    PolledQuote,
     StorageStats,
     VitalStats,
 )
-from trading.signal import Signal
+from trading.positions import PositionBook
+from trading.signal import Priority, Signal
 from trading.subscriptions import SubscriptionBook
 
 NIFTY = "NSE_INDEX|Nifty 50"
@@ -86,6 +100,11 @@ class MemoryCatalogue:
 
     def get(self, instrument_key: str) -> Instrument | None:
         return self._known.get(instrument_key)
+
+    async def options(self, underlying_key: str) -> list[Instrument]:
+        kinds = (InstrumentType.CALL, InstrumentType.PUT)
+        known = self._known.values()
+        return [i for i in known if i.underlying_key == underlying_key and i.type in kinds]
 
     async def search(self, text: str, *, limit: int = 20) -> list[Instrument]:
         words = text.upper().split()
@@ -176,9 +195,96 @@ class MemoryFeed:
         self.figures = replace(self.figures, **changes)
 
 
+class DeskBroker(ScriptedBroker):
+    """A scripted broker that also tells what things cost, or says why it does not."""
+
+    def __init__(self, account: str = "main") -> None:
+        super().__init__(account)
+        self.needs = Margin(required=2_13_52_50, final=1_80_00_00)  # paise
+        self.has = Funds(available=10_00_000_00, used=0)
+        self.takes = 56_30
+        self.cost_error: VigilError | None = None
+        self.fills: dict[str, float] = {}  # instruments whose orders are filled at once, at what
+
+    async def place(self, line: Line) -> tuple[str, ...]:
+        numbers = await super().place(line)
+        filled_at = self.fills.get(line.request.instrument_key)
+        if filled_at is not None:
+            self.fill(numbers[0], price=filled_at)
+        return numbers
+
+    async def margin(self, requests: Sequence[OrderRequest]) -> Margin:
+        self._may_tell()
+        return self.needs
+
+    async def charges(self, request: OrderRequest, price: float) -> int:
+        self._may_tell()
+        return self.takes
+
+    async def funds(self) -> Funds:
+        self._may_tell()
+        return self.has
+
+    def _may_tell(self) -> None:
+        if self.cost_error:
+            raise self.cost_error
+
+
+class MemoryBatches:
+    """Implements `trading.basket.BatchJournal`."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Basket] = {}
+
+    async def open_basket(self, basket: Basket) -> Basket:
+        known = next((b for b in self.kept.values() if b.nonce == basket.nonce), None)
+        return known or self.kept.setdefault(basket.id, basket)
+
+    def keep_basket(self, basket: Basket) -> None:
+        self.kept[basket.id] = basket
+
+    async def baskets(self, *, since: datetime) -> list[Basket]:
+        return list(self.kept.values())
+
+
+class MemoryPnl:
+    def __init__(self) -> None:
+        self.points: list[PnlPoint] = []
+
+    def keep_pnl(self, points: Sequence[PnlPoint]) -> None:
+        self.points.extend(points)
+
+    async def pnl(self, account: str, *, since: datetime, until: datetime) -> list[PnlPoint]:
+        return [p for p in self.points if p.account == account and since <= p.at < until]
+
+
+class MemoryQuotes:
+    def __init__(self) -> None:
+        self.told: dict[str, PolledQuote] = {}
+
+    async def quotes(self, instrument_keys: Sequence[str]) -> list[PolledQuote]:
+        return [self.told[key] for key in instrument_keys if key in self.told]
+
+
+class MemoryDay:
+    """The date of the day's word for real orders."""
+
+    def __init__(self) -> None:
+        self.day: date | None = None
+
+    def read(self) -> date | None:
+        return self.day
+
+    async def write(self, day: date) -> None:
+        self.day = day
+
+
 class SteadyVitals:
     def stats(self) -> VitalStats:
         return VitalStats(Percentiles(0.4, 1.9, 4.1), 12.0, 148_000_000, 9, 11.5)
+
+
+MAIN = Account("main", "Main", primary=True, is_mock=True)
 
 
 def make_desk(
@@ -187,26 +293,101 @@ def make_desk(
     world: World | None = None,
     rules: HoursRules = WEEKDAYS,
     known: Sequence[Instrument] | None = None,
+    accounts: Sequence[Account] = (MAIN,),
+    patience: Patience | None = None,
 ) -> Desk:
+    """Build a desk with the real core; the brokers at its other end are `DeskBroker`s."""
     feed = MemoryFeed(clock.now())
     subscriptions = SubscriptionBook()
     subscriptions.changes.subscribe(lambda w: feed.want(w.modes, w.deep))
+    market_data, hours = MarketDataService(clock), TradingHours(rules)
+    catalogue = MemoryCatalogue(known if known is not None else instruments())
+    marks = Marks(
+        clock=clock, market_data=market_data, source=MemoryQuotes(), is_open=hours.is_open
+    )
+    mock = {account.id: account.is_mock for account in accounts}
+    brokers = {account.id: DeskBroker(account.id) for account in accounts}
+    latch = LiveLatch(clock, MemoryDay(), is_real=lambda account: not mock[account])
+    orders = _orders(clock, brokers, mock, catalogue, marks, latch, patience)
+    positions = PositionBook(accounts, clock=clock, marks=marks)
+    orders.filled.subscribe(positions.on_fills, priority=Priority.HIGH)
+    orders.reconciled.subscribe(positions.on_read, priority=Priority.HIGH)
     return Desk(
         world=world or World("simulated", "broker"),
         clock=clock,
-        market_data=MarketDataService(clock),
+        market_data=market_data,
         subscriptions=subscriptions,
-        hours=TradingHours(rules),
+        hours=hours,
         candles=CandleBuilder(),
         feed=feed,
         journal=MemoryJournal(),
-        catalogue=MemoryCatalogue(known if known is not None else instruments()),
+        catalogue=catalogue,
         vitals=SteadyVitals(),
+        accounts=Accounts(
+            accounts,
+            clock=clock,
+            brokers=brokers,
+            sign_in=dict.fromkeys(brokers, _signed_in),
+            latch=latch,
+        ),
+        orders=orders,
+        positions=positions,
+        marks=marks,
+        baskets=Baskets(
+            clock=clock,
+            orders=orders,
+            brokers=brokers,
+            journal=MemoryBatches(),
+            instrument=catalogue.get,
+            quote=marks.of,
+            mock=mock,
+            on_filled=OnFilled.REVERSE,
+        ),
+        cycle=MonitoringCycle(
+            clock=clock, orders=orders, exposure=positions, accounts=list(brokers), feeds={}
+        ),
+        portfolio_feeds={},
+        pnl=MemoryPnl(),
         started=clock.now(),
         versions={"vigil": "0.1.0", "nicegui": "3.18.0"},
         progress=Progress("ready"),
         canaries=(NIFTY, BANK),
         first_watchlist=(NIFTY, BANK),
+    )
+
+
+async def _signed_in() -> str:
+    return "AB1234"
+
+
+def _orders(
+    clock: Clock,
+    brokers: Mapping[str, DeskBroker],
+    mock: Mapping[str, bool],
+    catalogue: MemoryCatalogue,
+    marks: Marks,
+    latch: LiveLatch,
+    patience: Patience | None,
+) -> OrderManager:
+    async def no_band(instrument_key: str) -> None:
+        return None
+
+    def ltp(instrument_key: str) -> float | None:
+        mark = marks.of(instrument_key)
+        return None if mark is None else mark.price
+
+    gate = Gate()
+    gate.add(latch.reason, exits_too=True)
+    return OrderManager(
+        clock=clock,
+        brokers=brokers,
+        journal=Paper(),
+        mock=mock,
+        instrument=catalogue.get,
+        ltp=ltp,
+        band=no_band,
+        gate=gate,
+        patience=patience,
     )
 
 

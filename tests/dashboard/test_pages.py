@@ -1,6 +1,5 @@
 """The pages as a trader uses them: what is shown, added, chosen, shared and released."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -21,16 +20,13 @@ from tests.dashboard.fakes import (
     MemoryJournal,
     make_desk,
 )
+from tests.dashboard.hands import drawn, eventually, marker, text
 from tests.ticks import batch, tick
 from trading.clock import ManualClock
 from trading.desk import Desk, World
 from trading.errors import Retryable
 from trading.model import Candle, Gap, Mode, Part
 from trading.ports import FeedState
-
-
-def marker(what: str, key: str) -> str:
-    return f"{what}-{key.replace(' ', '_')}"
 
 
 def journal(desk: Desk) -> MemoryJournal:
@@ -43,11 +39,6 @@ def feed(desk: Desk) -> MemoryFeed:
     return desk.feed
 
 
-def text(user: User, marker: str) -> str:
-    element = next(iter(user.find(marker=marker).elements))
-    return str(element._text)
-
-
 def rows(user: User) -> list[str]:
     """Return the keys of the watchlist in the order of the screen."""
     body = next(e for e in user.find(kind=ui.element).elements if "v-rows" in e.classes)
@@ -58,24 +49,10 @@ def rows(user: User) -> list[str]:
     ]
 
 
-async def eventually(holds: Callable[[], bool], within: float = 3.0) -> None:
-    """Wait until it holds; fail if that takes longer."""
-    for _ in range(round(within / 0.02)):
-        if holds():
-            return
-        await asyncio.sleep(0.02)
-    assert holds()
-
-
-async def drawn(user: User, *markers: str) -> None:
-    for marker in markers:
-        await user.should_see(marker=marker, retries=20)
-
-
 def test_every_page_file_defines_its_names() -> None:
     found = pages()
 
-    assert [page.PATH for page in found] == ["/", "/status"]
+    assert [page.PATH for page in found] == ["/", "/orders", "/baskets", "/status"]
     for page in found:
         assert page.TITLE
         assert page.ICON

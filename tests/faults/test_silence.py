@@ -145,4 +145,4 @@ async def test_f06_a_frame_that_trickles_in_is_a_stall(tmp_path: Path) -> None:
 
 
 def feed_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("feed-")]
+    return [thread for thread in threading.enumerate() if thread.name == "feed-market"]

@@ -150,6 +150,7 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
     drop: bool = False  # the connection, without an answer
+    close: bool = False  # the connection, after the answer and without a word of it
 
 
 def success(data: object) -> Reply:
@@ -257,6 +258,8 @@ class Exchange:
         lines += [f"Content-Length: {len(reply.body)}"]
         lines += [f"{k.replace('_', '-')}: {v}" for k, v in reply.headers.items()]
         sock.sendall("\r\n".join([*lines, "", ""]).encode() + reply.body)
+        if reply.close:
+            raise Gone
 
     def _authorise(self, head: str) -> Reply:
         if f"Bearer {self.token}\r\n" not in head:

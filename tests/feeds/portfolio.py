@@ -18,7 +18,7 @@ from simulator.clock import ExchangeClock
 from simulator.server import SimulatedExchange
 from simulator.tokens import TokenTable
 from tests.feeds.exchange import TOKEN
-from tests.simulator.tiny import CALL, TinyMarket
+from tests.simulator.tiny import CALL, INSTRUMENTS, TinyMarket
 from trading.broker import Line
 from trading.clock import SystemClock
 from trading.order import (
@@ -213,7 +213,9 @@ def simulated(**options: Any) -> Iterator[SimulatedExchange]:
     clock = ExchangeClock()
     tokens = TokenTable(clock)
     tokens.add(TOKEN)
+    year = 365 * 86_400_000
+    later = [replace(i, expiry=clock.now_ms() + year) for i in INSTRUMENTS if i.expiry]
     with SimulatedExchange(
-        TinyMarket(), clock=clock, tokens=tokens, flush=0.01, **options
+        TinyMarket(*later), clock=clock, tokens=tokens, flush=0.01, **options
     ) as exchange:
         yield exchange

@@ -86,6 +86,18 @@ def test_a_hanging_answer_does_not_keep_the_exchange_from_stopping(
     assert time.monotonic() - began < 2.0
 
 
+@pytest.mark.parametrize(("how", "placed"), [("before", 0), ("after", 1)])
+def test_a_gateway_can_answer_in_place_of_the_broker(
+    exchange: SimulatedExchange, rest: httpx.Client, how: str, placed: int
+) -> None:
+    exchange.faults.set("place_lost", how=how, answer="gateway")
+    answer = rest.post(PLACE, json=body())
+
+    assert answer.status_code == 502
+    assert answer.headers["content-type"].startswith("text/html")
+    assert len(orders(rest)) == placed
+
+
 def test_a_basket_is_lost_whole(exchange: SimulatedExchange, rest: httpx.Client) -> None:
     exchange.faults.set("place_lost", next=1)
     with pytest.raises(httpx.RemoteProtocolError):

@@ -32,9 +32,9 @@ BATCH: Final = 25
 
 
 @contextmanager
-def crash_child() -> Iterator["subprocess.Popen[str]"]:
+def crash_child(name: str = "crash_child") -> Iterator["subprocess.Popen[str]"]:
     child = subprocess.Popen(
-        [sys.executable, "-m", "tests.storage.crash_child"],
+        [sys.executable, "-m", f"tests.storage.{name}"],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

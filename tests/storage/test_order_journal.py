@@ -148,9 +148,8 @@ async def test_intents_are_committed_all_or_none(journal: DatabaseOrderJournal, 
 async def test_d01_an_intent_that_the_disk_does_not_take_fails_in_words_and_is_not_there(
     journal: DatabaseOrderJournal, path: Path
 ) -> None:
-    with locked(path):
-        with pytest.raises(Retryable, match="another program holds the database locked"):
-            await asyncio.wait_for(journal.open_intents([intent("a")]), 6)
+    with locked(path), pytest.raises(Retryable, match="another program holds the database locked"):
+        await asyncio.wait_for(journal.open_intents([intent("a")]), 6)
 
     assert await journal.open_intents([intent("b")]) == [intent("b")]
     assert rows(path, "SELECT nonce FROM orders") == [("b",)]

@@ -4,7 +4,9 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from storage.database import Database
 from storage.moments import to_ms
+from storage.pnl import DatabasePnlJournal
 from storage.retention import Deleted, Retention
 from storage.writer import Writer
 from tests.storage.sql import count, rows, value
@@ -12,6 +14,7 @@ from tests.storage.test_writer import locked
 from tests.ticks import tick
 from trading.clock import ManualClock
 from trading.model import Candle
+from trading.ports import PnlPoint
 
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 
@@ -29,6 +32,10 @@ def write(writer: Writer, days: float, frames: int = 1) -> None:
     for _ in range(frames):
         writer.ticks(ticks, days_ago(days))
     writer.flush()
+
+
+def point(account: str, days: float) -> PnlPoint:
+    return PnlPoint(account, NOW - timedelta(days=days), 1, 2, True, True)
 
 
 def candle(days: float, key: str = "NSE_FO|1") -> Candle:
@@ -69,6 +76,24 @@ async def test_old_candles_go_and_young_ones_stay(writer: Writer, path: Path) ->
 
     assert deleted == Deleted(candles=written - 300)
     assert rows(path, "SELECT DISTINCT start FROM candles") == [(days_ago(399),)]
+
+
+async def test_old_points_of_every_curve_go_and_young_ones_stay(
+    database: Database, writer: Writer, path: Path
+) -> None:
+    for world in ("simulated broker", "simulated paper", "upstox broker"):
+        journal = DatabasePnlJournal(database, writer, world=world)
+        for account in ("few", "main", "second"):
+            old = [point(account, 401 + n / 1440) for n in range(3 if account == "few" else 2_300)]
+            journal.keep_pnl([*old, point(account, 399), point(account, 0)])
+        journal.close()
+    writer.flush()
+
+    assert await retention(writer).run() == Deleted(points=3 * (2_300 + 2_300 + 3))
+
+    assert value(path, "SELECT min(at) FROM pnl_points") == days_ago(399)
+    assert count(path, "pnl_points") == 3 * 3 * 2
+    assert await retention(writer).run() == Deleted()
 
 
 async def test_ticks_go_on_being_written_while_old_ones_are_deleted(

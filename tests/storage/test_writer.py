@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from storage.database import Database
 from storage.statements import insert_ticks, tick_rows
-from storage.writer import Writer
+from storage.writer import FOR_EVER, Writer
 from tests.storage.sql import count, is_whole, rows, value
 from tests.ticks import CALL, NIFTY, T0, tick
 from trading.errors import Retryable, VigilError
@@ -270,6 +270,31 @@ def test_d01_a_record_fails_in_words_when_its_patience_ends(writer: Writer, path
 
     assert patient.result(2) == 1
     assert count(path, "feed_gaps") == 1
+
+
+def test_d01_patience_ends_also_behind_a_record_that_waits_for_ever(
+    writer: Writer, path: Path
+) -> None:
+    with locked(path):
+        first = writer.submit(add_gap, patience=FOR_EVER)
+        begun = time.monotonic()
+        second = writer.submit(add_gap, patience=0.8)
+        with pytest.raises(Retryable, match="locked"):
+            second.result(2)
+        assert time.monotonic() - begun <= 0.85
+        third = writer.submit(add_gap, patience=FOR_EVER)
+
+    assert (first.result(2), third.result(2)) == (1, 2)
+    assert count(path, "feed_gaps") == 2
+
+
+def test_only_what_is_made_up_is_committed_less_durably(writer: Writer) -> None:
+    def level(connection: Connection) -> int:
+        return int(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
+
+    levels = [writer.submit(level, durable=durable) for durable in (True, False, False, True)]
+
+    assert [promise.result(5) for promise in levels] == [2, 1, 1, 2]  # 2 is FULL
 
 
 def test_d02_a_full_disk_stops_ticks_and_is_over_by_itself(writer: Writer, path: Path) -> None:

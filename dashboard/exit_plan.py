@@ -1,0 +1,182 @@
+"""What an exit does: which order closes a position, and what stands in its way. Pure."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from dashboard import format as fmt
+from dashboard import order_words
+from dashboard.position_words import Key, key_of
+from trading.charges import charges
+from trading.marks import Mark
+from trading.model import Instrument
+from trading.order import Order, OrderRequest, OrderStatus, OrderType, Product, Side
+from trading.pnl import amount
+from trading.positions import Position
+
+VERBS: Final = {Side.BUY: "Buy back", Side.SELL: "Sell"}
+
+
+@dataclass(frozen=True, slots=True)
+class ExitLine:
+    """One position and the order that closes it, as things stand.
+
+    `quantity` is what remains to be sent, 0 if nothing does. `resting` are orders of ours that
+    would close it later: they are cancelled first, so that it is not closed twice. `on_its_way` is
+    what market orders are closing already. `doubtful` is an order in doubt on the same side.
+    """
+
+    key: Key
+    side: Side
+    held: int
+    quantity: int
+    resting: tuple[Order, ...] = ()
+    on_its_way: int = 0
+    doubtful: Order | None = None
+    position_doubt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What closing is likely to bring, paise: proceeds are negative where one pays."""
+
+    price: float
+    proceeds: int
+    charges: int
+    realises: int | None
+
+
+def plan(position: Position, working: Iterable[Order]) -> ExitLine:
+    """Return what closes this position now, given the orders that are not final."""
+    side = Side.SELL if position.quantity > 0 else Side.BUY
+    closing = [o for o in working if _closes(o, position, side)]
+    doubtful = next((o for o in closing if o.status is OrderStatus.IN_DOUBT), None)
+    sure = [o for o in closing if o.status is not OrderStatus.IN_DOUBT]
+    going = sum(o.pending for o in sure if not _rests(o))
+    held = abs(position.quantity)
+    return ExitLine(
+        key_of(position),
+        side,
+        held,
+        max(0, held - going),
+        tuple(o for o in sure if _rests(o)),
+        going,
+        doubtful,
+        position.in_doubt,
+    )
+
+
+def in_order(lines: Iterable[ExitLine]) -> list[ExitLine]:
+    """Return the lines as they are sent: shorts are bought back before their hedges are sold."""
+    return sorted(lines, key=lambda line: line.side is not Side.BUY)
+
+
+def request(line: ExitLine, nonce: str, source: str) -> OrderRequest:
+    account, instrument_key, product = line.key
+    return OrderRequest(
+        account=account,
+        instrument_key=instrument_key,
+        side=line.side,
+        quantity=line.quantity,
+        product=product,
+        order_type=OrderType.MARKET,
+        nonce=nonce,
+        source=source,
+        reduces=True,
+    )
+
+
+def sentence(line: ExitLine, instrument: Instrument | None) -> str:
+    """Return what will be done now: `Buy back 2 lots (150) NIFTY ... at the market, Intraday`."""
+    what = order_words.title(instrument, line.key[1])
+    if not line.quantity:
+        return f"{what}: nothing is left to send"
+    units = order_words.quantity(line.quantity, instrument)
+    return f"{VERBS[line.side]} {units} {what} at the market, {_product(line.key[2], instrument)}"
+
+
+def obstacles(line: ExitLine, instrument: Instrument | None) -> list[str]:
+    """Return what the trader has to know of a line before it is sent, in words."""
+    said = []
+    for order in line.resting:
+        asked = order_words.sentence(order.request, instrument)
+        said.append(f"First cancels the resting order: {asked}.")
+    if line.on_its_way:
+        units = order_words.quantity(line.on_its_way, instrument)
+        said.append(f"An order that closes {units} is on its way already.")
+    if line.doubtful is not None:
+        at = fmt.clock(line.doubtful.created)
+        said.append(
+            f"An order that may close it is IN DOUBT since {at}: sent again, it may close it twice."
+        )
+    if line.position_doubt:
+        said.append(f"How much is held is in doubt: {line.position_doubt}.")
+    return said
+
+
+def likely_price(side: Side, mark: Mark | None) -> float:
+    """Return what a market order is likely had for: the other side of the book, else the ltp."""
+    if mark is None:
+        return math.nan
+    best = mark.ask if side is Side.BUY else mark.bid
+    return best if math.isfinite(best) and best > 0 else mark.price
+
+
+def estimate(
+    line: ExitLine, position: Position, instrument: Instrument | None, mark: Mark | None, day: date
+) -> Estimate | None:
+    """Return what the line is likely to bring; None if there is no price to reckon with."""
+    price = likely_price(line.side, mark)
+    worth = amount(price, line.quantity, position.multiplier)
+    if worth is None or instrument is None or not line.quantity:
+        return None
+    cost = charges(instrument, line.key[2], line.side, worth, day).total
+    proceeds = worth if line.side is Side.SELL else -worth
+    realises = None
+    if position.cost is not None and position.quantity:
+        realises = proceeds - round(position.cost * line.quantity / line.held)
+    return Estimate(price, proceeds, cost, realises)
+
+
+def estimate_words(found: Estimate, side: Side) -> str:
+    """Return `about ₹10,676.25 come in at 142.35, charges about ₹48.20, realises ▲ +₹1,120.00`."""
+    money = fmt.rupees(abs(found.proceeds))
+    verb = "come in" if side is Side.SELL else "are paid"
+    said = f"About {money} {verb} at {fmt.price(found.price)}, charges about "
+    said += fmt.rupees(found.charges)
+    if found.realises is None:
+        return f"{said}; what it realises is not known"
+    return f"{said}; realises about {fmt.gain(found.realises)}"
+
+
+def total_words(found: Sequence[Estimate | None]) -> str:
+    """Return the sum of all lines, or which part of it is known."""
+    known = [e for e in found if e is not None]
+    if not known:
+        return "What it brings cannot be reckoned: no line has a price to rely on."
+    proceeds = sum(e.proceeds for e in known)
+    cost = sum(e.charges for e in known)
+    verb = "come in" if proceeds >= 0 else "are paid"
+    said = f"Together about {fmt.rupees(abs(proceeds))} {verb}, charges about {fmt.rupees(cost)}"
+    realised = [e.realises for e in known if e.realises is not None]
+    if len(realised) == len(found):
+        said += f"; realises about {fmt.gain(sum(realised))}"
+    missing = len(found) - len(known)
+    return f"{said}; {missing} of {len(found)} lines have no price and are not in it." if missing else f"{said}."
+
+
+def _closes(order: Order, position: Position, side: Side) -> bool:
+    asked = order.request
+    mine = (asked.account, asked.instrument_key, asked.product) == key_of(position)
+    return mine and asked.side is side
+
+
+def _rests(order: Order) -> bool:
+    """Return whether it waits at a price or a trigger, so that it can be cancelled."""
+    return order.request.order_type is not OrderType.MARKET and bool(order.children)
+
+
+def _product(product: Product, instrument: Instrument | None) -> str:
+    return order_words.product(product, instrument)
