@@ -259,11 +259,11 @@ async def test_a_body_that_grows_too_large_on_the_way_is_stopped() -> None:
 
 async def test_sockets_and_pages_are_limited_in_number() -> None:
     made = guarded()
-    made._sockets = MAX_SOCKETS
+    made._sockets[False] = MAX_SOCKETS
     assert await handshake(made) == "websocket.close"
-    made._sockets = MAX_SOCKETS - 1
+    made._sockets[False] = MAX_SOCKETS - 1
     assert await handshake(made) == "websocket.accept"
-    assert made._sockets == MAX_SOCKETS - 1
+    assert made._sockets[False] == MAX_SOCKETS - 1
 
     full = guarded(pages=lambda: guard.MAX_PAGES)
     assert (await asked(full, "/"))[0] == 503
