@@ -3,13 +3,13 @@
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from main import Vigil
-from settings import Feed, Orders, Run, Settings, Simulator, Storage
+from settings import AccountSettings, Feed, Orders, Paper, Run, Settings, Simulator, Storage
 from simulator.server import SimulatedExchange
 from trading.ports import FeedState
 
@@ -71,9 +71,19 @@ class Rig:
             return connection.execute(sql, values).fetchall()
 
 
-def settings(folder: Path, *, feed: Feed = FAST, **simulator: Any) -> Settings:
+def settings(
+    folder: Path,
+    *,
+    feed: Feed = FAST,
+    accounts: Sequence[AccountSettings] = (AccountSettings(primary=True),),
+    execution: Literal["broker", "paper"] = "broker",
+    paper: Paper | None = None,
+    **simulator: Any,
+) -> Settings:
     return Settings(
-        run=Run(exchange="simulated"),
+        run=Run(exchange="simulated", execution=execution),
+        accounts=tuple(accounts),
+        paper=paper or Paper(),
         storage=Storage(directory=folder),
         feed=feed,
         orders=FAST_ORDERS,
@@ -87,13 +97,14 @@ async def running(
     *,
     feed: Feed = FAST,
     prepare: Callable[[SimulatedExchange], None] = lambda _: None,
-    **simulator: Any,
+    **rest: Any,
 ) -> AsyncIterator[Rig]:
     """Start a desk on an empty or an old folder; stop it at the end, whatever happened.
 
-    `prepare` gets the exchange before the desk has asked it for anything.
+    `prepare` gets the exchange before the desk has asked it for anything; the rest is for
+    `settings`.
     """
-    vigil = Vigil(settings(folder, feed=feed, **simulator))
+    vigil = Vigil(settings(folder, feed=feed, **rest))
     try:
         rig = Rig(vigil)
         prepare(rig.exchange)

@@ -12,6 +12,7 @@ import httpx
 from main import Vigil
 from settings import Feed
 from simulator.server import SimulatedExchange
+from simulator.tokens import USER
 from tests.rig import FAST, Rig, running
 from trading.model import Instrument
 from trading.order import Order, OrderRequest, OrderStatus, OrderType, Product, Side
@@ -119,10 +120,8 @@ class Dealing(Rig):
     def truth(self) -> dict[str, Any]:
         """Return the broker's book of our account, with the requests that it has received."""
         told = httpx.get(f"{self.exchange.base_url}/control/book", trust_env=False).json()["data"]
-        accounts = list(told["accounts"].values())
-        assert len(accounts) <= 1
-        empty: dict[str, Any] = {"orders": [], "trades": [], "positions": []}
-        return {**(accounts[0] if accounts else empty), "requests": told["requests"]}
+        nothing: dict[str, Any] = {"orders": [], "trades": [], "positions": []}
+        return {**told["accounts"].get(USER, nothing), "requests": told["requests"]}
 
     def placed(self) -> list[dict[str, Any]]:
         return list(self.truth()["orders"])
@@ -165,12 +164,10 @@ async def dealing(
     *,
     feed: Feed = FAST,
     prepare: Callable[[SimulatedExchange], None] = lambda _: None,
-    **simulator: Any,
+    **rest: Any,
 ) -> AsyncIterator[Dealing]:
     """Start a desk that may deal: its books read, its stream live."""
-    async with running(
-        folder, feed=feed, prepare=prepare, **{"instruments": 200, **simulator}
-    ) as rig:
+    async with running(folder, feed=feed, prepare=prepare, **{"instruments": 200, **rest}) as rig:
         desk = Dealing(rig.vigil)
         await desk.ready()
         yield desk
