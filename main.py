@@ -46,6 +46,7 @@ from storage.folder import DataFolder
 from storage.journal import DatabaseJournal
 from storage.latch import KeptWord, LiveDay, Word
 from storage.order_journal import DatabaseOrderJournal
+from storage.paper_ledger import DatabasePaperLedger
 from storage.pnl import DatabasePnlJournal
 from storage.recorder import Recorder
 from storage.retention import Retention
@@ -69,6 +70,7 @@ from trading.marks import Marks
 from trading.model import Mode
 from trading.order import Account, AccountState
 from trading.orders import Gate, OrderManager, Patience, in_session, on_a_sound_disk
+from trading.paper import PaperBroker, PaperRules
 from trading.ports import FeedChange, FeedState
 from trading.positions import PositionBook
 from trading.session import SessionWatch
@@ -268,7 +270,8 @@ class Vigil:
     async def shutdown(self) -> None:
         """Let what is under way come to its next commit, then stop; never longer than that."""
         self.desk.progress.stage = "stopping"
-        parts = (self.baskets.stop(), self.cycle.stop(), self.orders.stop())
+        papers = (paper.stop() for paper in self.papers.values())
+        parts = (self.baskets.stop(), self.cycle.stop(), self.orders.stop(), *papers)
         with suppress(TimeoutError):
             async with asyncio.timeout(SHUTDOWN):
                 await asyncio.gather(*parts, return_exceptions=True)
@@ -417,7 +420,7 @@ class Vigil:
             source=quotes,
             is_open=self.hours.is_open,
         )
-        self.brokers = self._brokers()
+        self.brokers = self._brokers(quotes)
         self.latch = LiveLatch(
             self.clock, self._kept_date(), is_real=lambda account: not self._mock[account]
         )
@@ -436,8 +439,17 @@ class Vigil:
     def _mock(self) -> dict[str, bool]:
         return {account.id: account.is_mock for account in self.accounts_set}
 
-    def _brokers(self) -> dict[str, Broker]:
+    @property
+    def _is_real(self) -> bool:
+        return not all(self._mock.values())
+
+    def _brokers(self, quotes: UpstoxQuotes) -> dict[str, Broker]:
         """Make the object that executes for each account; with a stream where there is one."""
+        self.portfolio_feeds: dict[str, UpstoxPortfolioFeed] = {}
+        self.papers: dict[str, PaperBroker] = {}
+        if self.world.execution == "paper":
+            self.papers = self._paper_brokers(quotes)
+            return dict(self.papers)
         self.portfolio_feeds = {
             account: UpstoxPortfolioFeed(
                 rest, self.tokens[account], self.clock, account=account, timing=self._timing()
@@ -448,6 +460,45 @@ class Vigil:
             account: UpstoxBroker(self.rests[account], feed, account)
             for account, feed in self.portfolio_feeds.items()
         }
+
+    def _paper_brokers(self, quotes: UpstoxQuotes) -> dict[str, PaperBroker]:
+        paper = self._settings.paper
+        ledger = DatabasePaperLedger(self.database, self.writer, world=self.books_world)
+        self._undo.callback(ledger.close)
+        rules = PaperRules(
+            cash=round(paper.cash * 100),
+            ticks=paper.prices == "websocket",
+            square_off=timedelta(minutes=paper.square_off_minutes),
+        )
+        self.paper_marks = self._paper_marks(quotes)
+        return {
+            account: PaperBroker(
+                account,
+                clock=self.clock,
+                hours=self.hours,
+                ledger=ledger,
+                market_data=self.market_data,
+                marks=self.paper_marks,
+                instrument=self.catalogue.get,
+                rules=rules,
+            )
+            for account in self.rests
+        }
+
+    def _paper_marks(self, quotes: UpstoxQuotes) -> Marks | None:
+        """Return who asks for quotes on behalf of paper orders, if anybody shall.
+
+        Where fills come from quotes alone, its marks know no ticks, so everything is asked for.
+        """
+        paper = self._settings.paper
+        if paper.prices == "websocket":
+            return self.marks if paper.fallback else None
+        return Marks(
+            clock=self.clock,
+            market_data=MarketDataService(self.clock),
+            source=quotes,
+            is_open=self.hours.is_open,
+        )
 
     def _sign_in(self, rest: UpstoxRest) -> Callable[[], Awaitable[str]]:
         async def user() -> str:
@@ -474,7 +525,7 @@ class Vigil:
     def _build_orders(self, bands: Bands) -> None:
         settings = self._settings.orders
         self.order_journal = DatabaseOrderJournal(
-            self.database, self.writer, world=self.books_world
+            self.database, self.writer, world=self.books_world, durable=self._is_real
         )
         self._undo.callback(self.order_journal.close)
         gate = Gate()
@@ -511,11 +562,12 @@ class Vigil:
 
     def _build_books(self) -> None:
         """Make the baskets and the day's curve, and join orders to positions and prices."""
-        batches = DatabaseBatchJournal(self.database, self.writer, world=self.books_world)
+        batches = DatabaseBatchJournal(
+            self.database, self.writer, world=self.books_world, durable=self._is_real
+        )
         self._undo.callback(batches.close)
         self.pnl = DatabasePnlJournal(self.database, self.writer, world=self.books_world)
         self._undo.callback(self.pnl.close)
-        real = not all(self._mock.values())
         self.baskets = Baskets(
             clock=self.clock,
             orders=self.orders,
@@ -524,7 +576,7 @@ class Vigil:
             instrument=self.catalogue.get,
             quote=self.marks.of,
             mock=self._mock,
-            on_filled=OnFilled.ASK if real else OnFilled.REVERSE,
+            on_filled=OnFilled.ASK if self._is_real else OnFilled.REVERSE,
             pace=Pace(settle=self._settings.orders.settle_seconds),
         )
         self.curve = PnlCurve(
@@ -608,6 +660,8 @@ class Vigil:
         progress = self.desk.progress
         try:
             self._keep_running(self.vitals.run())
+            for paper in self.papers.values():
+                await paper.start()
             await self.orders.start()
             await self.baskets.resume()
             self._start_feeds()
@@ -667,6 +721,10 @@ class Vigil:
         add(self.cycle.look, "interval", seconds=1, id="books")
         add(self.marks.poll, "interval", seconds=1, id="quotes")
         add(self.positions.look, "interval", seconds=1, id="positions")
+        for account, paper in self.papers.items():
+            add(paper.look, "interval", seconds=1, id=f"paper account {account}")
+        if self.papers and self.paper_marks not in (None, self.marks):
+            add(self.paper_marks.poll, "interval", seconds=1, id="quotes for paper orders")
         add(self.curve.sample, "interval", seconds=EVERY, id="P&L curve")
         add(self.accounts.check, "interval", seconds=30, next_run_time=now, id="accounts")
         add(self.recorder.heartbeat, "interval", seconds=10, id="heartbeat")

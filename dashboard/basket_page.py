@@ -28,6 +28,7 @@ from trading.basket import BasketRequest, OnFilled
 from trading.basket_review import Preview
 from trading.desk import Desk
 from trading.errors import Denied, Problem, VigilError
+from trading.hours import IST
 from trading.model import Instrument, InstrumentType
 from trading.order import OrderRequest, OrderType, Product, Side
 from trading.strategies import Template
@@ -418,7 +419,7 @@ class Templates:
         if underlying != self.underlying or self._box.is_deleted:
             return
         self._options = found
-        today = self._desk.clock.now().date()
+        today = self._desk.clock.now().astimezone(IST).date()
         expiries = sorted({o.expiry for o in found if o.expiry and o.expiry >= today})
         self._expiry.set_options(
             {day.isoformat(): _expiry_words(day, today) for day in expiries},

@@ -8,6 +8,7 @@ from dashboard import order_words as words
 from dashboard.sheet import Shown, Tone
 from trading.basket import Basket, BasketState, LegReceipt, LegStatus, OnFilled
 from trading.model import Instrument
+from trading.order import Side
 
 TONES: Final = {
     BasketState.REFUSED: Tone.BAD,
@@ -126,14 +127,14 @@ def leg_undone(leg: LegReceipt, *, final: bool) -> Shown:
         at = _price(leg.reversed_average)
         cost = "" if leg.price_cost is None else f", cost {fmt.rupees(leg.price_cost)}"
         parts.append(f"↩ reversed {fmt.grouped(str(leg.reversed))} {at}{cost}")
-    tried = bool(leg.reversal_ids)
+    wanted = bool(leg.reversal_ids or leg.reversal_reason)
     if leg.residual is None:
         parts.append("✖ nobody knows how much is held")
-    elif tried and leg.residual:
+    elif wanted and leg.residual:
         reason = f": {leg.reversal_reason}" if leg.reversal_reason else ""
-        word = "NAKED LEG, " if final else ""
+        word = "NAKED LEG, " if final and leg.request.side is Side.SELL else ""
         parts.append(f"✖ {word}{fmt.grouped(str(leg.residual))} left{reason}")
-    bad = leg.residual is None or (tried and bool(leg.residual))
+    bad = leg.residual is None or (wanted and bool(leg.residual))
     return Shown(" · ".join(parts), Tone.BAD if bad else Tone.WARN)
 
 

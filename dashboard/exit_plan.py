@@ -164,7 +164,9 @@ def total_words(found: Sequence[Estimate | None]) -> str:
     if len(realised) == len(found):
         said += f"; realises about {fmt.gain(sum(realised))}"
     missing = len(found) - len(known)
-    return f"{said}; {missing} of {len(found)} lines have no price and are not in it." if missing else f"{said}."
+    if missing:
+        said += f"; {missing} of {len(found)} lines have no price and are not in it"
+    return f"{said}."
 
 
 def _closes(order: Order, position: Position, side: Side) -> bool:

@@ -306,6 +306,10 @@ class Live(Element, component="components/live.js"):
         """
         self._bars[element.id] = _Bars(instrument_key, reload)
 
+    def chart(self, element: Element, reload: Callable[[], None]) -> None:
+        """Have `reload` called for a chart that is not of one instrument, for the same reason."""
+        self._bars[element.id] = _Bars("", reload)
+
     def finished(self, candles: Sequence[Candle]) -> None:
         """Note what charts have to learn: the last look at a minute under way missed its end."""
         for bars in self._bars.values():

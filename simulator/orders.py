@@ -70,6 +70,13 @@ class Stage(NamedTuple):
     row: Row
 
 
+class Step(NamedTuple):
+    """What the broker does next with an order: an act of its, and what that must know."""
+
+    act: str
+    about: tuple[Json, ...] = ()
+
+
 class Trade(NamedTuple):
     """One execution; a partial fill is one of several."""
 
@@ -114,7 +121,8 @@ class Order:
     exchange_ms: int | None = None  # of the exchange's last word
     trades: list[Trade] = field(default_factory=list)
     history: list[Stage] = field(default_factory=list)
-    ready_at: float = 0.0  # monotonic seconds; its next step comes no earlier
+    steps: list[Step] = field(default_factory=list)  # that are to come, the next one first
+    ready_at: float = 0.0  # monotonic seconds; the last of its steps comes then
     requests: int = 1  # this order's own, as `order_request_id` counts them
     most: int = FOREVER  # units that a fault lets it fill, while `held_while` holds
     held_while: tuple[str, int] = ("", 0)  # the fault's name, and how often it had been cleared
@@ -158,6 +166,12 @@ class Order:
     def told_average(self) -> float:
         """Return what the wire says: nothing yet while it is open, as in the documented history."""
         return self.average_price if self.is_final else 0.0
+
+    def take(self, trade: Trade) -> None:
+        """Take on a fill."""
+        self.trades.append(trade)
+        self.filled_quantity += trade.quantity
+        self.filled_value += trade.value
 
     def note(self, status: str, exchange_ms: int) -> None:
         """Take on a status."""
@@ -289,13 +303,26 @@ def paise(rupees: float) -> int:
     return round(rupees * 100)
 
 
+class Counts(NamedTuple):
+    """The last numbers given to orders at the broker, orders at the exchange, and trades."""
+
+    orders: int = 12_344
+    entered: int = 12_345_677
+    trades: int = 50_091_501
+
+
+FIRST: Final = Counts()
+
+
 class Numbers:
     """The numbers that the broker and the exchange give to orders and trades, none twice."""
 
-    def __init__(self) -> None:
-        self._orders = 12_344
-        self._entered = 12_345_677
-        self._trades = 50_091_501
+    def __init__(self, after: Counts = FIRST) -> None:
+        self._orders, self._entered, self._trades = after
+
+    @property
+    def counts(self) -> Counts:
+        return Counts(self._orders, self._entered, self._trades)
 
     def order_id(self, now_ms: int) -> str:
         """Return the next one: the date, then nine digits."""

@@ -158,13 +158,21 @@ class Account:
         return self.positions.setdefault(key, Position(instrument, product))
 
     def enter(self, trade: Trade) -> Position:
-        """Enter a trade into cash and positions; return the position it changed."""
+        """Enter a trade into cash, positions and holdings; return the position it changed."""
         order = trade.order
         self.trades.append(trade)
         self.flow += -trade.value if order.buying else trade.value
         position = self.position(order.instrument, order.product)
         position.add(trade.quantity if order.buying else -trade.quantity, trade.value)
+        holding = self.holding_used(trade)
+        if holding is not None:
+            holding.used = min(holding.used + trade.quantity, holding.quantity)
         return position
+
+    def holding_used(self, trade: Trade) -> Holding | None:
+        """Return the holding that a trade takes shares out of."""
+        order = trade.order
+        return None if order.buying or order.product != "D" else self.holdings.get(order.key)
 
     def lines(self) -> list[Line]:
         """Return what is held, for the margin."""
@@ -218,6 +226,11 @@ class Account:
             if o is not order and o.key == order.key and o.product == "D" and not o.buying
         )
         return max(0, held + moved - selling)
+
+    def sell_out(self, holding: Holding) -> None:
+        """Turn shares into money at what they have cost."""
+        self.opening += round(holding.quantity * (holding.average_price or 0.0) * 100)
+        del self.holdings[holding.instrument.instrument_key]
 
     def begin_day(self) -> None:
         """Forget yesterday's orders and trades, settle its money, and carry its positions."""

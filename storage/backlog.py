@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from sqlalchemy import Connection
 
@@ -21,8 +21,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Put = Callable[[sqlite3.Connection, Sequence[T]], None]
 
-_LATE: Final = PATIENCE  # seconds after which the log tells that something waits
-
 
 class Backlog(Generic[T]):
     """Facts on their way to the Writer: many of them share a transaction when they come fast.
@@ -32,12 +30,18 @@ class Backlog(Generic[T]):
     accept is left out, logged and counted, so that it does not keep back the others.
     """
 
-    def __init__(self, writer: Writer, put: Put[T], *, what: str, durable: bool) -> None:
-        """`put` writes items in their order; `what` is their plural in the log."""
+    def __init__(
+        self, writer: Writer, put: Put[T], *, what: str, durable: bool, late: float = PATIENCE
+    ) -> None:
+        """`put` writes items in their order; `what` is their plural in the log.
+
+        Something that waits for longer than `late` seconds is told there, once.
+        """
         self._writer = writer
         self._put = put
         self._what = what
         self._durable = durable
+        self._late = late
         self._items: deque[tuple[float, T]] = deque()
         self._asked = False
         self._told = False
@@ -68,17 +72,17 @@ class Backlog(Generic[T]):
 
     def _tell_late(self) -> None:
         """Log once that what was handed over is still not on the disk."""
-        late = not self._told and time.monotonic() - self._items[0][0] > _LATE
-        if late:
-            self._told = True
-            log.error(
-                "storage: %d %s are not on the disk for %.0f s: %s. They are kept and written as "
-                "soon as possible",
-                self.waiting,
-                self._what,
-                _LATE,
-                self._writer.stats().reason,
-            )
+        with contextlib.suppress(IndexError):  # the storage thread has just written it
+            if not self._told and time.monotonic() - self._items[0][0] > self._late:
+                self._told = True
+                log.error(
+                    "storage: %d %s wait for the disk, the first for more than %.0f s: %s. They "
+                    "are kept and written as soon as it takes them",
+                    self.waiting,
+                    self._what,
+                    self._late,
+                    self._writer.stats().reason,
+                )
 
     # The storage thread
 

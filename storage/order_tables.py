@@ -250,7 +250,8 @@ class LatchRow(SQLModel, table=True):
     is_mock: bool
 
 
-# The paper account: the book of a broker that exists only here.
+# The paper account: the book of a broker that exists only here. It is read once, at the start, and
+# each fill waits until it is written: an index more would cost each of them a page.
 
 
 class PaperAccountRow(SQLModel, table=True):
@@ -268,11 +269,7 @@ class PaperAccountRow(SQLModel, table=True):
 
 class PaperOrderRow(_BrokerOrder, table=True):
     __tablename__ = "paper_orders"
-    __table_args__ = (
-        UniqueConstraint("world", "account", "order_id"),
-        Index(None, "world", "account", "opening"),
-        Index("ix_paper_orders_open", "world", "account", sqlite_where=text(ORDER_IS_OPEN)),
-    )
+    __table_args__ = (UniqueConstraint("world", "account", "order_id"),)
 
     number: int | None = Field(default=None, primary_key=True)
     opening: int  # since which it belongs to the account
@@ -280,10 +277,7 @@ class PaperOrderRow(_BrokerOrder, table=True):
 
 class PaperFillRow(_Fill, table=True):
     __tablename__ = "paper_fills"
-    __table_args__ = (
-        UniqueConstraint("world", "account", "order_id", "trade_id"),
-        Index(None, "world", "account", "opening"),
-    )
+    __table_args__ = (UniqueConstraint("world", "account", "order_id", "trade_id"),)
 
     number: int | None = Field(default=None, primary_key=True)
     opening: int

@@ -38,10 +38,8 @@ _UPSERT_ORDER: Final = (
 )
 _INSERT_POSITION: Final = insert_into("paper_positions")
 _ORDERS: Final = (
-    "SELECT * FROM paper_orders WHERE number IN ("
-    "SELECT number FROM paper_orders WHERE world = ? AND account = ? AND opening = ? UNION "
-    f"SELECT number FROM paper_orders WHERE world = ? AND account = ? AND {ORDER_IS_OPEN}"
-    ") ORDER BY number"
+    "SELECT * FROM paper_orders WHERE world = ? AND account = ? "
+    f"AND (opening = ? OR {ORDER_IS_OPEN}) ORDER BY number"
 )
 _FILLS: Final = (
     "SELECT * FROM paper_fills WHERE world = ? AND account = ? AND opening = ? ORDER BY number"
@@ -148,7 +146,7 @@ def _load(connection: Connection, asked: tuple[str, str]) -> PaperState | None:
     if found is None:
         return None
     cash, opening = found
-    orders = connection.exec_driver_sql(_ORDERS, (*asked, opening, *asked))
+    orders = connection.exec_driver_sql(_ORDERS, (*asked, opening))
     fills = connection.exec_driver_sql(_FILLS, (*asked, opening))
     carried = connection.exec_driver_sql(_POSITIONS, asked)
     return PaperState(

@@ -203,10 +203,10 @@ async def _first(woken: asyncio.Future[None], sleeping: Awaitable[None]) -> None
         timer.cancel()
 
 
-async def tried(work: Awaitable[Any]) -> bool:
+async def tried(act: Callable[..., Awaitable[Any]], *what: Any, **how: Any) -> bool:
     """Do what may fail; what came of it is read from the orders, never from the error."""
     try:
-        await work
+        await act(*what, **how)
     except VigilError as error:
         log.warning("a basket's step failed: %s", error)
         return False

@@ -48,11 +48,9 @@ from trading.paper_book import (
     told,
 )
 from trading.paper_day import (
+    Sessions,
     Settlement,
-    expired_at,
-    is_over,
     ist_date,
-    must_square_off,
     settlement,
 )
 from trading.paper_margin import needed
@@ -136,6 +134,7 @@ class PaperBroker:
         self.position_updates: Signal[BrokerPosition] = Signal("paper positions")
         self.unsettled: dict[str, str] = {}  # expired and still open, with the reason
         self._clock, self._hours, self._ledger = clock, hours, ledger
+        self._sessions = Sessions(hours)
         self._market_data, self._marks, self._instrument = market_data, marks, instrument
         self._rules = rules or PaperRules()
         self._book = PaperBook(self._rules.cash)
@@ -345,10 +344,10 @@ class PaperBroker:
     ) -> str:
         """Return why the order is rejected, empty if it is not."""
         key, product = request.instrument_key, request.product
-        position, rules = trial.book.quantity(key, product), self._rules
-        now = self._clock.now()
+        position, now = trial.book.quantity(key, product), self._clock.now()
+        ends = self._sessions.squares_off(segment_of(key), now, self._rules.square_off)
         return (
-            outside_hours(request, self._hours, now, position=position, before=rules.square_off)
+            outside_hours(request, self._hours, now, ends=ends, position=position)
             or outside_circuit(request, instrument, self._bands.get(key))
             or uncovered(
                 request, instrument, position=position, selling=trial.selling(key, product)
@@ -495,9 +494,7 @@ class PaperBroker:
 
     def _may_trade(self, order: BrokerOrder) -> bool:
         now = self._clock.now()
-        if not self._hours.is_open(segment_of(order.instrument_key), now):
-            return False
-        return not is_over(self._hours, order.instrument_key, order.placed or now, now)
+        return self._sessions.may_trade(order.instrument_key, order.placed or now, now)
 
     def _filled(
         self, resting: Resting, order: BrokerOrder, executed: Execution
@@ -637,7 +634,7 @@ class PaperBroker:
         for resting in self._benches:
             order = resting.order
             placed = order.placed or now
-            if not resting.deciding and is_over(self._hours, order.instrument_key, placed, now):
+            if not resting.deciding and self._sessions.is_over(order.instrument_key, placed, now):
                 day = f"{ist_date(placed):%d %b}"
                 yield self._cancelled(resting, f"cancelled at the close of {day}: a day order")
 
@@ -651,7 +648,7 @@ class PaperBroker:
         now = self._clock.now()
         for (key, product), row in list(self._book.rows.items()):
             instrument = self._known(key)
-            closed = expired_at(self._hours, instrument, now) if row.quantity else None
+            closed = self._sessions.expired_at(instrument, now) if row.quantity else None
             if closed is None:
                 continue
             level, traded = self._level(instrument.underlying_key)
@@ -711,7 +708,7 @@ class PaperBroker:
 
     def _is_due(self, instrument_key: str, row: Row) -> bool:
         now, before = self._clock.now(), self._rules.square_off
-        return must_square_off(row, self._hours, instrument_key, now, before)
+        return self._sessions.must_square_off(row, instrument_key, now, before)
 
     def _others(self, places: Sequence[Place]) -> list[Resting]:
         """Return the orders that could change these positions, but for the square-off itself."""

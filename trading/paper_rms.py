@@ -1,14 +1,13 @@
 """What paper execution refuses, in words: the part of a broker's risk desk that it plays. Pure."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from trading.checks import Band, problems
 from trading.hours import IST, TradingHours
 from trading.model import Instrument, InstrumentType
 from trading.order import OrderRequest, Product, Side
-from trading.paper_day import squares_off
 
 # Of the others the list of instruments does not tell what one unit is worth.
 SEGMENTS: Final = ("NSE_EQ", "BSE_EQ", "NSE_FO", "BSE_FO")
@@ -25,9 +24,14 @@ def malformed(request: OrderRequest, instrument: Instrument | None) -> str:
 
 
 def outside_hours(
-    request: OrderRequest, hours: TradingHours, now: datetime, *, position: int, before: timedelta
+    request: OrderRequest,
+    hours: TradingHours,
+    now: datetime,
+    *,
+    ends: datetime | None,
+    position: int,
 ) -> str:
-    """Return why the moment is wrong, given the signed units that are held."""
+    """Return why the moment is wrong; `ends` is the square-off, `position` the units held."""
     segment = request.instrument_key.partition("|")[0]
     if not hours.is_open(segment, now):
         state = hours.state(segment, now)
@@ -37,7 +41,6 @@ def outside_hours(
         return f"{segment} is {state.phase}{name}{when}: paper execution takes no orders until then"
     if request.product is not Product.INTRADAY or reduces(request, position):
         return ""
-    ends = squares_off(hours, segment, now, before)
     if ends is not None and now >= ends:
         at = f"{ends.astimezone(IST):%H:%M}"
         return f"intraday positions are squared off from {at} on: no new ones until tomorrow"

@@ -65,12 +65,12 @@ class Unwinding:
     async def look(self, batch_id: str) -> None:
         """Ask once for every leg that is in doubt."""
         unknown = [leg.order_id for leg in self._book.known(batch_id).legs if leg.status.unknown]
-        await asyncio.gather(*(tried(self._orders.resolve(order_id)) for order_id in unknown))
+        await asyncio.gather(*(tried(self._orders.resolve, order_id) for order_id in unknown))
 
     async def read(self, batch_id: str) -> bool:
         """Read the broker's books; return whether they could be."""
         account = self._book.known(batch_id).account
-        return await tried(self._orders.reconcile(account, why="a basket"))
+        return await tried(self._orders.reconcile, account, why="a basket")
 
     async def compensate(self, batch_id: str) -> None:
         """Bring a failed basket to its outcome."""
@@ -82,11 +82,11 @@ class Unwinding:
             self._book.conclude(batch_id, BasketState.UNRESOLVED, words)
             return
         kept = False
-        if any(leg.residual for leg in self._book.known(batch_id).legs):
+        if any(leg.filled and leg.residual != 0 for leg in self._book.known(batch_id).legs):
             kept = await self._choice(batch_id) is OnFilled.KEEP
             if not kept:
                 await self._reverse(batch_id)
-                await self._charge(batch_id)
+        await self._charge(batch_id)
         legs = self._book.known(batch_id).legs
         words = f"{why}. Left: {left_words(legs)}"
         self._book.conclude(batch_id, compensated(legs, kept=kept), words)
@@ -110,7 +110,7 @@ class Unwinding:
             for leg in self._book.known(batch_id).legs
             if leg.status in (LegStatus.OPEN, LegStatus.PARTIAL)
         ]
-        await asyncio.gather(*(tried(self._orders.cancel(order_id)) for order_id in found))
+        await asyncio.gather(*(tried(self._orders.cancel, order_id) for order_id in found))
 
     async def _reread(self, batch_id: str) -> bool:
         for attempt in range(self._pace.reads):
@@ -198,9 +198,9 @@ class Unwinding:
                 return False
             if self._clock.monotonic() >= moment:
                 if working.status is OrderStatus.WORKING:
-                    await tried(self._orders.cancel(working.id))
+                    await tried(self._orders.cancel, working.id)
                 else:
-                    await tried(self._orders.resolve(working.id))
+                    await tried(self._orders.resolve, working.id)
                 moment = self._clock.monotonic() + self._pace.round
             done = min(give_up, moment)
             await self._book.until(batch_id, done, lambda: not self._reversing(batch_id, number))

@@ -24,7 +24,7 @@ from tests.storage.account import child, fill, intent, moved
 from trading.order import OrderStatus
 
 TICKS: Final = 5_000  # a second
-PAUSE: Final = 0.01  # seconds between two commits: orders are few
+PAUSE: Final = 0.001  # seconds between two commits: as warm as a loop that hears 1,000 ticks/s
 WORLD: Final = "benchmark"
 NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 

@@ -33,7 +33,7 @@ from trading.model import (
     Part,
     Tick,
 )
-from trading.order import Account, Funds, Margin, OrderRequest
+from trading.order import Account, BrokerPosition, Funds, Margin, OrderRequest, Product
 from trading.orders import Gate, OrderManager, Patience
 from trading.ports import (
     FeedChange,
@@ -212,6 +212,17 @@ class DeskBroker(ScriptedBroker):
         if filled_at is not None:
             self.fill(numbers[0], price=filled_at)
         return numbers
+
+    async def positions(self) -> list[BrokerPosition]:
+        """Return the net of everything that was filled here."""
+        rows: dict[tuple[str, Product], BrokerPosition] = {}
+        for order in self.book.values():
+            key = (order.instrument_key, order.product)
+            row = rows.get(key) or BrokerPosition(
+                self.account, *key, 0, 1.0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+            )
+            rows[key] = replace(row, quantity=row.quantity + order.filled * order.side.sign)
+        return [*self.held, *rows.values()]
 
     async def margin(self, requests: Sequence[OrderRequest]) -> Margin:
         self._may_tell()

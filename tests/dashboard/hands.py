@@ -21,7 +21,8 @@ def marker(what: str, key: str) -> str:
 def found(user: User, marker: str) -> list[ui.element]:
     """Return all elements with this mark, in the order in which they were made."""
     assert user.client is not None
-    marked = (e for e in user.client.elements.values() if marker in e._markers)
+    words = set(marker.split())  # NiceGUI splits marks at spaces
+    marked = (e for e in user.client.elements.values() if words <= set(e._markers))
     return sorted(marked, key=lambda e: e.id)
 
 

@@ -445,10 +445,15 @@ async def test_a_working_order_is_changed_and_what_is_wrong_is_said_beside_the_f
     enter(user, "change-price", "140")
     press(user, "change")
     press(user, "change")
-    await eventually(lambda: broker(desk).book and only(desk).request.price == 140.0)
+    (number,) = broker(desk).book
+    await eventually(lambda: broker(desk).book[number].price == 140.0)
+    await eventually(lambda: found(user, "result-happened"))
+    broker(desk).move(number)  # and the stream tells of it
 
     assert len(broker(desk).sent) == 1
-    await user.should_see("Accepted: Buy 1 lot (75) NIFTY 27 NOV 24000 CE at 140.00 or better.")
+    assert text(user, "result-happened") == (
+        "Accepted: Buy 1 lot (75) NIFTY 27 NOV 24000 CE at 140.00 or better."
+    )
 
 
 async def test_a_row_opens_its_life_with_the_time_between(

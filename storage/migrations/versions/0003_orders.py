@@ -157,12 +157,6 @@ def upgrade() -> None:
             name=op.f("uq_paper_fills_world_account_order_id_trade_id"),
         ),
     )
-    op.create_index(
-        op.f("ix_paper_fills_world_account_opening"),
-        "paper_fills",
-        ["world", "account", "opening"],
-        unique=False,
-    )
     op.create_table(
         "paper_orders",
         sa.Column("world", sa.String(), nullable=False),
@@ -194,19 +188,6 @@ def upgrade() -> None:
         sa.UniqueConstraint(
             "world", "account", "order_id", name=op.f("uq_paper_orders_world_account_order_id")
         ),
-    )
-    op.create_index(
-        "ix_paper_orders_open",
-        "paper_orders",
-        ["world", "account"],
-        unique=False,
-        sqlite_where=sa.text("status IN ('sent', 'in doubt', 'working')"),
-    )
-    op.create_index(
-        op.f("ix_paper_orders_world_account_opening"),
-        "paper_orders",
-        ["world", "account", "opening"],
-        unique=False,
     )
     op.create_table(
         "paper_positions",
