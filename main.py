@@ -5,11 +5,9 @@ import asyncio
 import gc
 import logging
 import os
-import secrets
 import signal
 import socket
 import sys
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
@@ -18,7 +16,6 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-import httpx
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from nicegui import app, ui
 
@@ -34,15 +31,17 @@ from feeds.upstox.market_feed import UpstoxMarketFeed
 from feeds.upstox.portfolio_feed import UpstoxPortfolioFeed
 from feeds.upstox.quotes import UpstoxQuotes
 from feeds.upstox.rest import UpstoxRest
+from feeds.upstox.simulated_time import SimulatorTime
 from feeds.upstox.token import FileToken, TokenStore
 from settings import AccountSettings, Settings, is_loopback, load_settings
 from simulator.build import Options, create_exchange, parse_start
+from simulator.customer import SignedInDaily
 from simulator.server import SimulatedExchange
 from simulator.tokens import USER
 from storage.batch_journal import DatabaseBatchJournal
 from storage.catalogue import InstrumentCatalogue
 from storage.database import open_database
-from storage.folder import DataFolder
+from storage.folder import DataFolder, own_secret
 from storage.journal import DatabaseJournal
 from storage.latch import KeptWord, LiveDay, Word
 from storage.order_journal import DatabaseOrderJournal
@@ -179,43 +178,6 @@ def refuse_busy_port(host: str, port: int) -> None:
             ) from None
 
 
-def own_secret(file: Path) -> str:
-    """Return the secret in this file: made once, readable by its owner only."""
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    except FileExistsError:
-        return file.read_text(encoding="ascii")
-    with os.fdopen(descriptor, "w", encoding="ascii") as opened:
-        secret = secrets.token_urlsafe(32)
-        opened.write(secret)
-        return secret
-
-
-class SimulatorTime:
-    """The time of a simulated exchange in another process, the real one while it is silent.
-
-    It is asked again with every connection: it may have been started after the desk, or anew.
-    """
-
-    def __init__(self, base_url: str) -> None:
-        self._base_url = base_url
-        self._now = SystemClock().now
-
-    def now(self) -> datetime:
-        return self._now()
-
-    def ask(self) -> None:
-        try:
-            answer = httpx.get(f"{self._base_url}/control/clock", timeout=2.0, trust_env=False)
-            told = answer.json()["data"]
-            start, speed = datetime.fromtimestamp(told["now_ms"] / 1000, UTC), float(told["speed"])
-        except (httpx.HTTPError, ValueError, KeyError, TypeError):
-            log.warning("%s does not tell its time; the clock stays as it is", self._base_url)
-            return
-        begun = time.monotonic()
-        self._now = lambda: start + timedelta(seconds=(time.monotonic() - begun) * speed)
-
-
 def _once(
     declared: Sequence[SpecialSession], odd: Iterable[SpecialSession]
 ) -> list[SpecialSession]:
@@ -228,23 +190,6 @@ def _tell_failure(task: asyncio.Task[None]) -> None:
     """Log why a task ended that should not: nobody waits for it, so nobody would ever hear."""
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("a part of the desk ended", exc_info=error)
-
-
-class SignedInDaily:
-    """The token of a customer of the simulated broker, who signs in again when it has ended."""
-
-    def __init__(self, exchange: SimulatedExchange, user: str) -> None:
-        self._tokens = exchange.tokens
-        self._user = user
-        self._token = exchange.tokens.issue(user=user).value
-
-    def load(self) -> str:
-        if self._tokens.check(self._token) is None:
-            self._token = self._tokens.issue(user=self._user).value
-        return self._token
-
-    def save(self, token: str) -> None:
-        self._token = token
 
 
 class Vigil:
@@ -384,7 +329,7 @@ class Vigil:
     def _token(self, folder: Path, account: AccountSettings) -> TokenStore:
         if self.exchange:
             user = USER if account.primary else f"SIM-{account.id.upper()}"
-            return SignedInDaily(self.exchange, user)
+            return SignedInDaily(self.exchange.tokens, user)
         given = self._settings.upstox.token.get_secret_value() if account.primary else ""
         return FileToken(folder / account.token_file, given=given)
 

@@ -458,6 +458,15 @@ def basket_act(desk: Desk, tab: Tab, request: BasketRequest) -> Act:
     async def check() -> Sequence[Problem]:
         return (await desk.baskets.preview(request.legs)).problems
 
+    def refuse() -> str:
+        working = desk.orders.working()
+        lost = [words.doubtful(working, leg) for leg in request.legs]
+        found = next((order for order in lost if order is not None), None)
+        if found is None:
+            return ""
+        asked = words.sentence(found.request, desk.catalogue.get(found.request.instrument_key))
+        return f"An order for one of these legs is in doubt: {asked}. Wait until it is known."
+
     keys = tuple(leg.instrument_key for leg in request.legs)
     return Act(
         title=f"Review: {request.name or 'basket'}, {len(request.legs)} legs",
@@ -469,6 +478,7 @@ def basket_act(desk: Desk, tab: Tab, request: BasketRequest) -> Act:
         draw=lambda: _draw_request(desk, tab, request),
         check=check,
         send=send,
+        refuse=refuse,
     )
 
 

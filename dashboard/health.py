@@ -8,7 +8,7 @@ from typing import Final
 from dashboard import format as fmt
 from dashboard.light import Level, desk_light
 from dashboard.live import Facts, Since
-from dashboard.sheet import Shown
+from dashboard.sheet import Shown, Tone
 from trading.clock import Clock
 from trading.desk import Desk
 from trading.hours import MarketState, Phase
@@ -44,12 +44,31 @@ def troubles(desk: Desk) -> list[str]:
         found.append(f"market feed {feed.state} since {fmt.moment(feed.since, now)}{because}")
     elif light.level in (Level.LATE, Level.STALE, Level.WAITING):
         found.append(f"market feed silent for {fmt.age(desk.market_data.heard_age())}")
+    found += _account_troubles(desk)
     storage = desk.journal.stats()
     if storage.state != GOOD_STORAGE:
         because = f", {storage.reason}" if storage.reason else ""
         found.append(f"storage {storage.state}{because}")
     if feed.missing:
         found.append(f"no data for {len(feed.missing)} instruments")
+    return found
+
+
+def _account_troubles(desk: Desk) -> list[str]:
+    """Return what is wrong with the streams and books of the accounts."""
+    now, found = desk.clock.now(), []
+    for account, stream in desk.portfolio_feeds.items():
+        stats = stream.stats()
+        if stats.state is not FeedState.LIVE:
+            because = f", {stats.reason}" if stats.reason else ""
+            at = fmt.moment(stats.since, now)
+            found.append(f"portfolio stream of {account} {stats.state} since {at}{because}")
+    for state in desk.accounts.all():
+        books = desk.positions.books(state.account.id)
+        if books.failed:
+            found.append(f"the books of {state.account.id} could not be read: {books.failed}")
+        elif books.differs:
+            found.append(f"the books of {state.account.id} differ from ours")
     return found
 
 
@@ -91,6 +110,18 @@ def feed_facts(stats: FeedStats, clock: Clock) -> Facts:
         "unasked": fmt.whole(stats.unasked),
         "missing": _missing(stats.missing),
     }
+
+
+def stream_facts(desk: Desk, account: str) -> Facts:
+    """Return how one account's stream is; while nothing happens it says nothing, and is alive."""
+    stats = desk.portfolio_feeds[account].stats()
+    facts = dict(feed_facts(stats, desk.clock))
+    good = stats.state is FeedState.LIVE
+    text = f"{MARKS[stats.state]} {stats.state}"
+    facts["state"] = Shown(text, Tone.GOOD if good else Tone.WARN, stats.reason)
+    read = desk.cycle.confirmed_age(account)
+    facts["read"] = _since(read, desk.clock.monotonic())
+    return facts
 
 
 def backoff(stats: FeedStats) -> str:

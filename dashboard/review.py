@@ -9,13 +9,12 @@ from nicegui import ui
 
 from dashboard import format as fmt
 from dashboard.drafts import Drafts
-from dashboard.fields import Complaint
 from dashboard.frame import Tab, mode_class
 from dashboard.hold import Hold, Undo
 from dashboard.live import Live
+from dashboard.live_word import LiveWord
 from trading.desk import Desk
 from trading.errors import Denied, Problem, VigilError
-from trading.latch import WORD
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +40,7 @@ class Act:
     draw: Callable[[], None]
     check: Callable[[], Awaitable[Sequence[Problem]]]
     send: Callable[[str], Awaitable[Callable[[], None]]]
+    refuse: Callable[[], str] = lambda: ""  # why not now, asked again and again and at the press
 
 
 class ReviewSheet:
@@ -70,9 +70,7 @@ class ReviewSheet:
             ui.label(desk.world.word).classes(f"v-mode {mode_class(desk.world)}")
             ui.label(act.title).classes("v-title").mark("review-title")
         act.draw()
-        self._lock = ui.element("div").classes("v-lock")
-        with self._lock:
-            self._draw_lock()
+        LiveWord(desk, [act.account], self._allowed)
         self._refusal = ui.label("").classes("v-refusal").props('role="alert"').mark("refusal")
         self._result = ui.element("div").classes("v-review-result")
         with ui.element("div").classes("v-review-foot"):
@@ -82,14 +80,6 @@ class ReviewSheet:
             self._send.props("unelevated no-caps").classes("v-send").mark("send")
             self._send.disable()
         ui.timer(LOOK, self._look)
-
-    def _draw_lock(self) -> None:
-        self._word = ui.input(f"Real money. Type {WORD} to allow real orders today")
-        self._word.props('dense outlined autocomplete="off"').mark("live-word")
-        self._word.on("keydown.enter", self._arm, [])
-        ui.button("Allow today", on_click=self._arm, color=None).props("flat no-caps").mark("arm")
-        self._word_complaint = Complaint("live-word")
-        self._lock.set_visibility(self._desk.accounts.latch.needed(self._act.account))
 
     # may it be sent?
 
@@ -123,19 +113,13 @@ class ReviewSheet:
                     instrument = self._desk.catalogue.get(key)
                     name = instrument.title if instrument else key
                     return f"{name} has no price to rely on: {self._desk.marks.why_not(key)}."
+        if reason := self._act.refuse():
+            return reason
         if self._denied is None:
             return "Asking the desk whether it may be sent …"
         return f"The desk would not send it: {self._denied}." if self._denied else ""
 
-    async def _arm(self) -> None:
-        latch = self._desk.accounts.latch
-        try:
-            await latch.arm(self._word.value or "")
-        except VigilError as error:
-            self._word_complaint.say(str(error))
-            return
-        self._word_complaint.say("")
-        self._lock.set_visibility(latch.needed(self._act.account))
+    async def _allowed(self) -> None:
         self._looks = 0
         await self._look()
 

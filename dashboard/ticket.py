@@ -452,6 +452,7 @@ def order_act(desk: Desk, tab: Tab, request: OrderRequest, title: str) -> Act:
         draw=lambda: _draw_request(desk, tab, request),
         check=lambda: desk.orders.check(replace(request, nonce="review")),
         send=send,
+        refuse=refuse,
     )
 
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import secrets
 from pathlib import Path
 
 from trading.errors import CannotStart
@@ -43,3 +44,15 @@ def _lock(path: Path) -> int | None:
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     return descriptor
+
+
+def own_secret(file: Path) -> str:
+    """Return the secret in this file: made once, readable by its owner only."""
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except FileExistsError:
+        return file.read_text(encoding="ascii")
+    with os.fdopen(descriptor, "w", encoding="ascii") as opened:
+        secret = secrets.token_urlsafe(32)
+        opened.write(secret)
+        return secret

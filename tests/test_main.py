@@ -5,9 +5,10 @@ import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
-from main import SignedInDaily, Vigil
+from main import Vigil
 from settings import Run, Settings, Storage, Upstox
 from simulator.build import Options, create_exchange
+from simulator.customer import SignedInDaily
 from simulator.tokens import USER
 from tests.rig import FAST, Rig, running
 from trading.desk import World
@@ -63,7 +64,7 @@ async def test_what_was_received_before_the_stop_is_on_disk_after_it(tmp_path: P
 
 def test_the_simulated_trader_signs_in_again_when_the_token_has_ended() -> None:
     with create_exchange(Options(instruments=60)) as exchange:
-        token = SignedInDaily(exchange, USER)
+        token = SignedInDaily(exchange.tokens, USER)
         first = token.load()
         assert token.load() == first
         exchange.tokens.expire_all()

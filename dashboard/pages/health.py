@@ -34,6 +34,16 @@ FEED: Final = (
     ("Not asked for", "unasked"),
     ("No data", "missing"),
 )
+STREAM: Final = (
+    ("Since", "since"),
+    ("Last sign of life", "frame_age"),
+    ("Last update", "tick_age"),
+    ("Books last read", "read"),
+    ("Connections / reconnects", "connections"),
+    ("Backoff", "backoff"),
+    ("Decode errors", "decode_errors"),
+    ("Dropped in our inbox", "dropped"),
+)
 STORAGE: Final = (
     ("Waiting for the disk", "queued"),
     ("Lag", "lag"),
@@ -63,6 +73,8 @@ def build(desk: Desk, tab: Tab) -> None:
             overall.cell("sentence").mark("sentence")
         with ui.element("div").classes("v-cards"):
             _feed_card(desk, live.group(lambda: health.feed_facts(desk.feed.stats(), desk.clock)))
+            for account in desk.portfolio_feeds:
+                _stream_card(desk, tab, account)
             _card(
                 "Storage", live.group(lambda: health.storage_facts(desk.journal.stats())), STORAGE
             )
@@ -96,6 +108,21 @@ def _feed_card(desk: Desk, group: Group) -> None:
 def _reconnect(desk: Desk) -> None:
     desk.feed.reconnect("asked for on the Health page")
     ui.notify("Reconnecting the market feed", position="bottom-right")
+
+
+def _stream_card(desk: Desk, tab: Tab, account: str) -> None:
+    state = desk.accounts.get(account)
+    name = state.account.name if state and len(desk.portfolio_feeds) > 1 else ""
+    group = tab.live.group(lambda: health.stream_facts(desk, account))
+    title = f"Portfolio stream {name}".strip()
+    card = _card(title, group, STREAM)
+    with card.default_slot.children[0]:
+        _act("Reconnect", f"reconnect-{account}", lambda: _reconnect_stream(desk, account))
+
+
+def _reconnect_stream(desk: Desk, account: str) -> None:
+    desk.portfolio_feeds[account].reconnect("asked for on the Health page")
+    ui.notify("Reconnecting the portfolio stream", position="bottom-right")
 
 
 def _act(words: str, marker: str, act: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""Now: the watchlist, and the chosen instrument with its candles, its book and its figures."""
+"""Now: is all well and what are we in; below it the watchlist and the chosen instrument."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,6 +11,7 @@ from dashboard import format as fmt
 from dashboard.chart import CandleChart, window
 from dashboard.frame import Tab
 from dashboard.hold import Hold, Undo
+from dashboard.now_cards import DayCard, Exposures, WorkingOrders, state_strip
 from dashboard.search import InstrumentSearch, marker
 from dashboard.sheet import DEPTH
 from trading.desk import Desk
@@ -60,6 +61,12 @@ GREEKS: Final = (
 
 def build(desk: Desk, tab: Tab) -> None:
     with ui.element("div").classes("v-now") as page:
+        state_strip(desk, tab)
+        with ui.element("div").classes("v-account"):
+            DayCard(desk, tab)
+            with ui.element("div").classes("v-dealings"):
+                Exposures(desk, tab, page)
+                WorkingOrders(desk, tab)
         with ui.element("section").classes("v-panel v-list").props('aria-label="watchlist"'):
             InstrumentSearch(
                 desk.catalogue,

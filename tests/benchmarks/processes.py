@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,7 @@ TICKS: Final = os.sysconf("SC_CLK_TCK")
 BEGIN: Final = 30.0  # seconds that a process may take until it answers
 END: Final = 10.0  # and until it has ended
 TOKEN: Final = "benchmark"
+OTHER_TOKEN: Final = "reference"  # of another customer
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,60 @@ class Exchange(Process):
         return [row["instrument_key"] for row in json.loads(gzip.decompress(packed))]
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request that the exchange answered; `at` in monotonic seconds of this machine."""
+
+    method: str
+    path: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A message as it was written to the portfolio stream; `at` in monotonic seconds."""
+
+    at: float
+    message: dict[str, Any]
+
+
+class UnlimitedExchange(Exchange):
+    """It counts no calls, and says when it answered each and when it told what."""
+
+    def calls(self) -> list[Call]:
+        return [Call(*row) for row in self._noted("calls")]
+
+    def updates(self) -> list[Update]:
+        return [Update(*row) for row in self._noted("updates")]
+
+    def control(self, path: str, **body: Any) -> None:
+        _post(f"{self.url}/control/{path}", body)
+
+    def _noted(self, what: str) -> Any:
+        given, told = self.popen.stdin, self.popen.stdout
+        assert given is not None
+        assert told is not None
+        given.write(what + "\n")
+        given.flush()
+        return json.loads(told.readline())
+
+
+@contextmanager
+def unlimited_exchange(*, instruments: int, rate: float) -> Iterator[UnlimitedExchange]:
+    command = [sys.executable, "-m", "tests.benchmarks.unlimited_exchange"]
+    command += ["--token", TOKEN, "--other-token", OTHER_TOKEN]
+    command += ["--instruments", str(instruments), "--rate", str(rate)]
+    pipe = subprocess.PIPE
+    popen = subprocess.Popen(
+        command, cwd=ROOT, env=_environment(), stdin=pipe, stdout=pipe, text=True
+    )
+    try:
+        assert popen.stdout is not None
+        yield UnlimitedExchange(popen, json.loads(popen.stdout.readline()))
+    finally:
+        _end(popen)
+
+
 @contextmanager
 def exchange(*, instruments: int, rate: float, keep_rows: bool = False) -> Iterator[Exchange]:
     """Run the simulator alone on a free port of this machine."""
@@ -164,11 +219,14 @@ def desk(
     holding: Sequence[str] = (),
     wait: bool = True,
     compiled: Path | None = None,
+    program: Sequence[str] = ("main.py",),
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[Process]:
     """Run main.py against an exchange on this machine, or against its own where none is given.
 
     `holding` has it want these instruments although no page shows them. `wait` until it answers.
-    `compiled` is where Python keeps compiled modules.
+    `compiled` is where Python keeps compiled modules. `program` is a desk with something added,
+    and `variables` are settings.
     """
     port = free_port()
     settings = {
@@ -183,12 +241,12 @@ def desk(
             "VIGIL_UPSTOX__ASSETS_URL": exchange_url,
             "VIGIL_UPSTOX__TOKEN": TOKEN,
         }
-    command = [sys.executable, "main.py"]
+    command = [sys.executable, *program]
     if holding:
         keys = directory / "holding.json"
         keys.write_text(json.dumps(list(holding)))
         command = [sys.executable, "-m", "tests.benchmarks.holding_desk", str(keys)]
-    environment = _environment(compiled) | settings
+    environment = _environment(compiled) | settings | dict(variables or {})
     popen = subprocess.Popen(command, cwd=ROOT, env=environment, text=True)
     try:
         running = Process(popen, f"http://127.0.0.1:{port}")
@@ -324,5 +382,6 @@ def _end(popen: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         popen.kill()
         popen.wait(END)
-    if popen.stdout is not None:
-        popen.stdout.close()
+    for pipe in (popen.stdin, popen.stdout):
+        if pipe is not None:
+            pipe.close()

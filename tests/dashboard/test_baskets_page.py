@@ -22,12 +22,13 @@ from tests.dashboard.hands import (
     text,
     title,
 )
+from tests.trading.scripted import After
 from trading.basket import BasketState
 from trading.clock import ExchangeTime
 from trading.desk import Desk
-from trading.errors import BadRequest, Retryable
+from trading.errors import BadRequest, Retryable, Unanswered
 from trading.model import Instrument
-from trading.order import Funds, Product, Side
+from trading.order import Funds, OrderRequest, OrderType, Product, Side
 
 SPOT = 24_500.0
 # the condor of width 2 and wing 2 around 24,500, by rising strike
@@ -180,6 +181,23 @@ async def test_a_basket_that_asks_waits_for_the_choice(user: User, desk: Desk) -
 
     await eventually(lambda: desk.baskets.all()[-1].state is BasketState.PARTIAL_KEPT, within=10)
     assert text(user, "basket-state") == "partly kept"
+
+
+async def test_a_basket_with_a_leg_in_doubt_is_not_sent(user: User, desk: Desk) -> None:
+    await condor(user, desk)
+    await open_sheet(user)
+    option = (await legs_of(desk))[0][0]
+    broker(desk).script = [After(Unanswered("the connection broke"))]
+    asked = OrderRequest(
+        "main", option.instrument_key, Side.BUY, 75, Product.INTRADAY, OrderType.MARKET, "n"
+    )
+    await desk.orders.place(asked)
+
+    press(user, "send")
+    await asyncio.sleep(0.05)
+
+    assert desk.baskets.all() == []
+    assert "An order for one of these legs is in doubt" in text(user, "refusal")
 
 
 async def test_without_rollback_the_words_say_what_may_be_left(user: User, desk: Desk) -> None:

@@ -350,6 +350,25 @@ async def test_a_leg_in_doubt_is_sent_again_only_with_a_typed_reason(
     )
 
 
+async def test_a_sheet_that_was_open_before_the_doubt_refuses_too(
+    user: User, another_user: Callable[[], User], desk: Desk
+) -> None:
+    other = another_user()
+    price(desk, CALL)
+    await other.open("/orders")
+    await choose(other)
+    press(other, "lots-more")
+    await open_sheet(other)
+    await eventually(lambda: can_send(other))
+
+    await lose_an_order(user, desk)
+    press(other, "send")
+    await asyncio.sleep(0.05)
+
+    assert len(broker(desk).sent) == 1
+    assert "for the same leg is in doubt" in text(other, "refusal")
+
+
 async def test_an_order_that_is_found_leaves_the_doubt_everywhere(user: User, desk: Desk) -> None:
     await lose_an_order(user, desk)
 

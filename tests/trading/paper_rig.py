@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 
 from tests.ticks import CALL, NIFTY, tick
-from trading.broker import Line, PaperState
+from trading.broker import Line, PaperLedger, PaperState
 from trading.clock import ManualClock
 from trading.errors import BadRequest, VigilError
 from trading.hours import HoursRules, Phase, TemplateSession, TradingHours
@@ -146,6 +146,8 @@ class Rig:
     rules: PaperRules = field(default_factory=PaperRules)
     fallback: bool = True
     disk: Disk = field(default_factory=Disk)
+    ledger: PaperLedger | None = None  # in place of the disk
+    cash: int = PaperRules().cash
     clock: ManualClock = field(default_factory=lambda: ManualClock(NINE_THIRTY))
     hours: TradingHours = field(default_factory=lambda: all_day("NSE_FO", "NSE_EQ", "NSE_INDEX"))
 
@@ -168,11 +170,11 @@ class Rig:
             "main",
             clock=self.clock,
             hours=self.hours,
-            ledger=self.disk,
+            ledger=self.ledger or self.disk,
             market_data=self.market_data,
             marks=self.marks if self.fallback else None,
             instrument=INSTRUMENTS.get,
-            rules=self.rules,
+            rules=replace(self.rules, cash=self.cash),
         )
 
     # the market

@@ -208,7 +208,7 @@ async def test_a_modification_that_cannot_be_leaves_the_order_as_it_is(
 
 
 async def test_a_batch_is_sent_buys_first_and_a_wing_that_filled_covers_the_short() -> None:
-    rig = await opened(rules=PaperRules(cash=60_000 * 100))
+    rig = await opened(cash=60_000 * 100)
     rig.tick(CALL)
     rig.tick(FAR_CALL, bid=60.0, ask=60.2, ltp=60.1, day_low=50.0)
     short, wing = line(SELL), line(BUY, key=FAR_CALL, tag="vigil-2")
@@ -237,7 +237,7 @@ async def test_nothing_of_a_batch_is_placed_if_one_line_is_malformed() -> None:
 
 
 async def test_o13_a_quantity_above_the_freeze_becomes_several_orders_with_one_tag() -> None:
-    rig = await opened(rules=PaperRules(cash=10**11))
+    rig = await opened(cash=10**11)
     rig.tick(ask_qty=100_000)
     numbers = await rig.broker.place(line(BUY, 1800 * 2 + 75))
 

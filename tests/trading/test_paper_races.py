@@ -154,7 +154,7 @@ async def test_s01_of_a_tick_a_quote_and_a_look_one_fills_the_order_ten_thousand
     rng = random.Random(seed)
     winners: Counter[str] = Counter()
     for _ in range(10):
-        rig = await opened(rules=PaperRules(cash=10**15))
+        rig = await opened(cash=10**15)
         rig.tick()
         for _ in range(1_000):
             winners[await _race(rig, rng)] += 1
