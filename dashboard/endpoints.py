@@ -48,7 +48,10 @@ def report(desk: Desk) -> dict[str, Any]:
         "troubles": health.troubles(desk),
         "mode": desk.world.word,
         "is_mock": desk.world.is_mock,
-        "feeds": [_feed(desk.feed.stats())],
+        "feeds": [
+            _feed(desk.feed.stats()),
+            *(_feed(feed.stats()) for feed in desk.portfolio_feeds.values()),
+        ],
         "storage": {
             "state": storage.state,
             "reason": storage.reason,

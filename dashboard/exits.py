@@ -70,7 +70,6 @@ class _Line:
                 group = live.group(lambda: tab.ledger.row(self.key), fast=True)
                 group.cell("ltp", "n price")
                 group.badge("trust", full=True).marks(self._price)
-                group.cell("total", "n toned")
             self._estimate = Cell(live, "v-faint").mark("estimate")
             self._notes = Cell(live, "v-exit-note").mark("exit-note")
             self._result = ui.element("div").classes("v-review-result")

@@ -112,13 +112,18 @@ def feed_facts(stats: FeedStats, clock: Clock) -> Facts:
     }
 
 
+def told_facts(stats: FeedStats, clock: Clock) -> Facts:
+    """Return the facts of a feed with its state toned, and its reason where one rests on it."""
+    good = stats.state is FeedState.LIVE
+    state = Shown(
+        f"{MARKS[stats.state]} {stats.state}", Tone.GOOD if good else Tone.BAD, stats.reason
+    )
+    return {**feed_facts(stats, clock), "state": state}
+
+
 def stream_facts(desk: Desk, account: str) -> Facts:
     """Return how one account's stream is; while nothing happens it says nothing, and is alive."""
-    stats = desk.portfolio_feeds[account].stats()
-    facts = dict(feed_facts(stats, desk.clock))
-    good = stats.state is FeedState.LIVE
-    text = f"{MARKS[stats.state]} {stats.state}"
-    facts["state"] = Shown(text, Tone.GOOD if good else Tone.WARN, stats.reason)
+    facts = dict(told_facts(desk.portfolio_feeds[account].stats(), desk.clock))
     read = desk.cycle.confirmed_age(account)
     facts["read"] = _since(read, desk.clock.monotonic())
     return facts

@@ -7,7 +7,6 @@ from typing import Final
 from nicegui import ui
 from nicegui.element import Element
 
-from dashboard import format as fmt
 from dashboard import health, order_words
 from dashboard import position_words as words
 from dashboard.books_view import verdict
@@ -19,7 +18,7 @@ from dashboard.pnl_curve import PnlCurve
 from dashboard.position_table import price_badge
 from dashboard.position_words import Key
 from dashboard.search import marker
-from dashboard.sheet import Shown, Tone
+from dashboard.sheet import Shown
 from trading.desk import Desk
 from trading.errors import VigilError
 from trading.order import Order
@@ -43,13 +42,9 @@ def state_strip(desk: Desk, tab: Tab) -> None:
 
 
 def _feed_card(desk: Desk, tab: Tab) -> None:
-    def read() -> Facts:
-        stats = desk.feed.stats()
-        return health.feed_facts(stats, desk.clock)
-
-    group = tab.live.group(read)
+    group = tab.live.group(lambda: health.told_facts(desk.feed.stats(), desk.clock))
     with _card("Market feed", "/status"):
-        group.cell("state").mark("state-market")
+        group.cell("state", "status").mark("state-market")
         group.cell("frame_rate", "n v-faint")
         group.cell("tick_age", "n")
 
@@ -76,6 +71,7 @@ def _books_card(desk: Desk, tab: Tab, account: str) -> None:
     with _card("Books" + _suffix(desk, account), "/positions"):
         group.cell("verdict", "status").mark(f"state-books-{account}")
         group.cell("age", "n")
+        ui.label("ago").classes("v-faint")
 
 
 def _card(title: str, path: str) -> Element:

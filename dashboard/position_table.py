@@ -19,7 +19,7 @@ from trading.positions import Position, PositionMoved
 
 Exit = Callable[[Sequence[Position]], None]  # opens the review of closing these
 HEADINGS: Final = (
-    "", "Instrument", "Lots (units)", "Avg", "LTP", "", "Realised", "Unrealised", "%", "",
+    "", "Instrument", "Lots (units)", "Avg", "LTP", "", "Realised", "Unrealised", "%", "P&L", "",
 )  # fmt: skip
 EMPTY_OPEN: Final = (
     "Nothing is open. Choose an instrument on Now and press B or S, or take a basket's template."
@@ -79,6 +79,7 @@ class PositionRow:
             group.cell("realised", "n toned p-realised").mark("realised")
             group.cell("unrealised", "n toned p-unrealised").mark("unrealised")
             group.cell("percent", "n toned p-percent").mark("percent")
+            group.cell("total", "n toned p-total").mark("row-total")
             with ui.element("div").classes("p-acts"):
                 if is_open:
                     self._draw_exit()
@@ -132,7 +133,7 @@ class _GroupBox:
             price_badge(group, head).classes("p-worst").mark("group-badge")
             group.cell("realised", "n toned p-realised").mark("group-realised")
             group.cell("unrealised", "n toned p-unrealised").mark("group-unrealised")
-            group.cell("total", "n toned p-percent").mark("group-total")
+            group.cell("total", "n toned p-total").mark("group-total")
             with ui.element("div").classes("p-acts"):
                 if is_open:
                     button = ui.button("Exit group", color=None).props("outline dense no-caps")

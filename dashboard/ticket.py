@@ -426,17 +426,21 @@ class Ticket:
         return enough
 
     def _act(self, request: OrderRequest) -> Act:
-        side = words.verb(request.side).lower()
+        side, known = words.verb(request.side).lower(), ""
         if self._again is not None:
-            why = (self._reason.value or "").strip()
-            request = replace(
-                request, source=f"ticket, although {self._again.id} is in doubt: {why}"
-            )
-        return order_act(self._desk, self._tab, request, f"Review: {side}")
+            known, why = self._again.id, (self._reason.value or "").strip()
+            request = replace(request, source=f"ticket, although {known} is in doubt: {why}")
+        return order_act(self._desk, self._tab, request, f"Review: {side}", known=known)
 
 
-def order_act(desk: Desk, tab: Tab, request: OrderRequest, title: str) -> Act:
-    """Return the review of one order."""
+def order_act(desk: Desk, tab: Tab, request: OrderRequest, title: str, *, known: str = "") -> Act:
+    """Return the review of one order; `known` is one in doubt that it is sent in spite of."""
+
+    def refuse() -> str:
+        lost = words.doubtful(desk.orders.working(), request)
+        if lost is None or lost.id == known:
+            return ""
+        return f"{lost.id}, the same leg, is in doubt: close this and type a reason on the ticket."
 
     async def send(nonce: str) -> Callable[[], None]:
         order = await desk.orders.place(replace(request, nonce=nonce))

@@ -49,6 +49,8 @@ def read(arguments: list[str] | None) -> Options:
     parser.add_argument("--chain", type=Path, help="option chain that moves with the replay")
     parser.add_argument("--keep-rows", action="store_true", help="remember every tick sent")
     parser.add_argument("--webhook", default="", help="where to post order messages, on loopback")
+    parser.add_argument("--memory", type=Path, help="file that keeps the accounts over restarts")
+    parser.add_argument("--opening", action="store_true", help="begin with a few positions")
     given = vars(parser.parse_args(arguments))
     given["start"] = parse_start(given["start"]) if given["start"] else None
     given["replay"] = tuple(given["replay"])

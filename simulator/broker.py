@@ -10,19 +10,27 @@ modify validation pending, modify pending and modified back to open. The steps o
 overtake each other: a request waits until those of the request before it are through.
 
 Out of hours an order waits as an after-market order for its segment to open. Orders of the day
-are cancelled when it closes, and a new Indian day begins with an empty book and yesterday's
-positions as overnight ones (never on an exchange that is always open). Open intraday positions
-are not squared off.
+are cancelled when it closes (never on an exchange that is always open).
+
+A new Indian day, also that of an exchange that is always open, begins with an empty book and
+yesterday's positions as overnight ones. What the day before ends with, as its last trades: orders
+that still work are cancelled, intraday positions are squared off at the last price, and so are
+contracts that have expired or are not listed any more.
+
+With a memory all of this survives a restart of the exchange: orders work on, and the steps of
+those that were on their way are taken from where they stood. Faults do not survive it.
 """
 
+import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import astuple
 from datetime import date, time
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from simulator.agenda import Agenda
-from simulator.calendar import IST, ExchangeCalendar, day_of
+from simulator.calendar import IST, ExchangeCalendar, day_of, epoch_ms
 from simulator.clock import ExchangeClock
 from simulator.envelope import BrokerError, Json
 from simulator.faults import (
@@ -36,6 +44,7 @@ from simulator.faults import (
 )
 from simulator.interest import Interest, look
 from simulator.matching import Engine, Fill, limit_of
+from simulator.memory import Memory, fresh_counts
 from simulator.model import Instrument, Market
 from simulator.order_forms import ModifyForm, OrderForm, check_prices
 from simulator.orders import (
@@ -44,13 +53,21 @@ from simulator.orders import (
     Order,
     Phase,
     Status,
+    Step,
     Terms,
     Trade,
     WriteRequest,
     order_message,
     paise,
 )
-from simulator.portfolio import Account, PriceOf, holding_message, position_message
+from simulator.portfolio import (
+    Account,
+    Position,
+    PriceOf,
+    holding_message,
+    position_message,
+)
+from simulator.recall import Books
 from simulator.rms import (
     Objection,
     holdings_exceed,
@@ -63,6 +80,10 @@ PACE: Final = 0.002  # seconds
 SERVICE_BEGINS: Final = time(5, 30)  # IST; placing is closed from midnight until then
 MOST_SLICES: Final = 25
 WRITES_KEPT: Final = 100_000
+IOC_ENDED: Final = "The unfilled quantity of an IOC order was cancelled."
+DAY_OVER: Final = "Cancelled by the exchange: the day is over."
+
+logger = logging.getLogger(__name__)
 
 Listener = Callable[[str, dict[str, Json]], None]  # the user, and what the stream says
 OF = TypeVar("OF", bound=OrderFault)
@@ -81,7 +102,13 @@ class Broker:
         interest: Interest,
         agenda: Agenda | None = None,
         pace: float = PACE,
+        memory: Memory | None = None,
+        newcomer: Callable[[Account], None] = lambda _: None,
     ) -> None:
+        """`newcomer` gives an account that has never existed what it begins with.
+
+        Raises OSError if the memory cannot be read.
+        """
         self.agenda = agenda or Agenda()
         self.pace = pace
         self._market = market
@@ -97,8 +124,25 @@ class Broker:
         self._listeners: list[Listener] = []
         self._day = day_of(clock.now_ms())
         self.accounts: dict[str, Account] = {}
-        self.writes: deque[WriteRequest] = deque(maxlen=WRITES_KEPT)  # oldest first
+        self.writes: deque[WriteRequest] = deque(maxlen=WRITES_KEPT)  # oldest first, of this run
         self.wake: Callable[[], None] = lambda: None  # have the market's beat come soon
+        self._newcomer = newcomer
+        self._memory = memory
+        self._acts: Mapping[str, Callable[..., None]] = {
+            "tell": self._tell,
+            "judge": self._judge,
+            "enter": self._at_exchange,
+            "reject": self._reject,
+            "change": self._change,
+            "reopen": self._reopen,
+            "resume": self._resume,
+            "cancel": self._cancelled,
+            "fill": self.fill,
+            "fill if open": self._fill_if_open,
+            "complete": self._complete,
+        }
+        if memory is not None:
+            self._recall(memory)
 
     # --- what others use
 
@@ -109,9 +153,26 @@ class Broker:
 
     def account(self, user: str) -> Account:
         """Return a user's account; made on first use."""
-        if user not in self.accounts:
-            self.accounts[user] = Account(user)
-        return self.accounts[user]
+        account = self.accounts.get(user)
+        if account is None:
+            account = self.accounts[user] = Account(user)
+            self._newcomer(account)
+            self.remember(account)
+        return account
+
+    def remember(self, account: Account) -> None:
+        """Take note that something other than an order has changed in an account."""
+        if self._memory is not None:
+            self._memory.account(account)
+
+    def open_memory(self) -> None:
+        """Have the memory hold all that there is, and from now on each change."""
+        if self._memory is not None:
+            self._memory.open(lambda: Books(self._day, self._numbers.counts, self.accounts))
+
+    def close_memory(self) -> None:
+        if self._memory is not None:
+            self._memory.close()
 
     @property
     def busy(self) -> bool:
@@ -214,8 +275,8 @@ class Broker:
         account.orders[order.order_id] = account.live[order.order_id] = order
         self.wake()
         if self.is_open(order.instrument):
-            self._tell(order, Status.RECEIVED)
             self._send_in(order)
+            self._tell(order, Status.RECEIVED)
         else:
             order.is_amo = True
             order.phase = Phase.AFTER_MARKET
@@ -225,25 +286,24 @@ class Broker:
     def _send_in(self, order: Order) -> None:
         """Put an order on its way to the exchange."""
         order.phase = Phase.ENTERING
-        self._soon(order, lambda: self._tell(order, Status.VALIDATING))
+        self._soon(order, "tell", Status.VALIDATING)
         rejected = self._strikes(RejectOrder, order, lambda fault: fault.how == "status")
         if rejected is not None:
             order.ready_at += rejected.after
-            text = Objection(rejected.message, rejected.raw)
-            self._soon(order, lambda: self._reject(order, text))
+            self._soon(order, "reject", rejected.message, rejected.raw)
             return
-        self._soon(order, lambda: self._judge(order))
+        self._soon(order, "judge")
         unknown = self._strikes(UnknownStatus, order)
         if unknown is not None:
-            self._soon(order, lambda: self._tell(order, unknown.text))
+            self._soon(order, "tell", unknown.text)
             order.ready_at += unknown.seconds
-        self._soon(order, lambda: self._at_exchange(order))
+        self._soon(order, "enter")
 
     def _judge(self, order: Order) -> None:
         """Let the risk management look at it."""
         wrong = self._objection(order)
         if wrong is not None:
-            self._reject(order, wrong)
+            self._reject(order, *wrong)
         else:
             order.passed = True
             self._tell(order, Status.OPEN_PENDING)
@@ -290,7 +350,7 @@ class Broker:
         self._tell(order, Status.OPEN)
         self._engine.match(order)
         if order.terms.validity == "IOC" and not order.is_final:
-            self._cancelled(order, "The unfilled quantity of an IOC order was cancelled.")
+            self._cancelled(order, IOC_ENDED)
 
     def _hold_back(self, order: Order) -> None:
         """Let a fault limit how much of it fills."""
@@ -311,30 +371,27 @@ class Broker:
 
     # --- fills and ends
 
-    def _fill(self, order: Order, fill: Fill) -> None:
-        now_ms = self._clock.now_ms()
-        trade = Trade(self._numbers.trade_id(), order, fill.quantity, paise(fill.price), now_ms)
-        order.trades.append(trade)
-        order.filled_quantity += fill.quantity
-        order.filled_value += trade.value
-        order.exchange_ms = now_ms
+    def _fill(self, order: Order, fill: Fill, *, at: int | None = None) -> None:
+        """Enter an execution; `at` is when it was, epoch ms, if not now."""
+        at = self._clock.now_ms() if at is None else at
+        trade = Trade(self._numbers.trade_id(), order, fill.quantity, paise(fill.price), at)
         account = self.account(order.user)
+        order.take(trade)
+        order.exchange_ms = at
         position = account.enter(trade)
-        self._tell(order, Status.OPEN)
+        self._tell(order, Status.OPEN, trade=trade)
         if not order.unfilled:
-            self._finish(order, Status.COMPLETE)
+            self._complete(order)
         self._announce(order.user, position_message(position))
-        self._use_holding(account, trade)
+        holding = account.holding_used(trade)
+        if holding is not None:
+            self._announce(order.user, holding_message(holding))
 
-    def _use_holding(self, account: Account, trade: Trade) -> None:
-        holding = account.holdings.get(trade.order.key)
-        if holding is None or trade.order.product != "D" or trade.order.buying:
-            return
-        holding.used = min(holding.used + trade.quantity, holding.quantity)
-        self._announce(account.user, holding_message(holding))
+    def _complete(self, order: Order) -> None:
+        self._finish(order, Status.COMPLETE)
 
-    def _reject(self, order: Order, wrong: Objection) -> None:
-        order.status_message, order.status_message_raw = wrong
+    def _reject(self, order: Order, message: str, raw: str) -> None:
+        order.status_message, order.status_message_raw = message, raw
         self._finish(order, Status.REJECTED)
 
     def _cancelled(self, order: Order, message: str = "") -> None:
@@ -345,6 +402,7 @@ class Broker:
     def _finish(self, order: Order, status: Status) -> None:
         self._engine.remove(order)
         order.phase = Phase.DONE
+        order.steps.clear()
         self.account(order.user).live.pop(order.order_id, None)
         self._tell(order, status)
 
@@ -372,13 +430,15 @@ class Broker:
             order.terms = terms
             self._tell(order, Status.AMO_MODIFIED)
             return order
-        self._soon(order, lambda: self._tell(order, Status.MODIFY_VALIDATING))
-        self._soon(order, lambda: self._tell(order, Status.MODIFY_PENDING))
-        self._soon(order, lambda: self._change(order, form))
+        self._soon(order, "tell", Status.MODIFY_VALIDATING)
+        self._soon(order, "tell", Status.MODIFY_PENDING)
+        self._soon(order, "change", *astuple(form))
+        self._keep(order)
         return order
 
-    def _change(self, order: Order, form: ModifyForm) -> None:
+    def _change(self, order: Order, *form_fields: Any) -> None:
         """Have the exchange apply a modification to what the order is by now."""
+        form = ModifyForm(*form_fields)
         terms, before = form.terms(order.terms), order.terms
         order.exchange_ms = self._clock.now_ms()
         wrong = self._unchangeable(order, terms)
@@ -388,16 +448,16 @@ class Broker:
         if wrong is not None:
             order.terms = before
             order.status_message, order.status_message_raw = wrong
+            self._soon(order, "resume")
             self._tell(order, Status.NOT_MODIFIED)
-            self._soon(order, lambda: self._resume(order))
             return
-        self._tell(order, Status.MODIFIED)
         self._engine.remove(order)
         if order.phase is Phase.STOP and not order.is_stop:
             order.phase = Phase.WORKING
         elif order.is_stop and before.order_type not in ("SL", "SL-M"):
             order.phase = Phase.STOP
-        self._soon(order, lambda: self._reopen(order))
+        self._soon(order, "reopen")
+        self._tell(order, Status.MODIFIED)
 
     def _unchangeable(self, order: Order, terms: Terms) -> Objection | None:
         if terms.quantity > order.filled_quantity:
@@ -428,13 +488,13 @@ class Broker:
         if order.phase is Phase.AFTER_MARKET:
             self._finish(order, Status.AMO_CANCELLED)
             return order
-        self._soon(order, lambda: self._tell(order, Status.CANCEL_PENDING))
+        self._soon(order, "tell", Status.CANCEL_PENDING)
         if fault is None:
-            self._soon(order, lambda: self._cancelled(order))
-            return order
-        self._soon(order, lambda: self._tell(order, Status.NOT_CANCELLED))
-        late = fault.how == "late"
-        self._soon(order, lambda: self.fill(order) if late else self._resume(order))
+            self._soon(order, "cancel")
+        else:
+            self._soon(order, "tell", Status.NOT_CANCELLED)
+            self._soon(order, "fill" if fault.how == "late" else "resume")
+        self._keep(order)
         return order
 
     # --- what a test, a telephone or the evening does
@@ -468,7 +528,8 @@ class Broker:
             if fill != "market":
                 order.most = 0
             if fill == "once":
-                self._soon(order, partial(self._fill_if_open, order, price))
+                self._soon(order, "fill if open", price)
+            self._keep(order)
         return orders
 
     def _fill_if_open(self, order: Order, price: float | None) -> None:
@@ -477,11 +538,11 @@ class Broker:
 
     def look_around(self) -> None:
         """Act on the time of day: what opens, what closes, and the beginning of a day."""
-        if self._calendar.always_open:
-            return
         today = day_of(self._clock.now_ms())
         if today > self._day:
             self._begin(today)
+        if self._calendar.always_open:
+            return
         for order in tuple(self._live()):
             is_open = self.is_open(order.instrument)
             if is_open and order.phase is Phase.AFTER_MARKET:
@@ -490,9 +551,94 @@ class Broker:
                 self._cancelled(order, "Cancelled by the exchange: the market has closed.")
 
     def _begin(self, today: date) -> None:
+        self._clear(epoch_ms(self._day, time(23, 59, 59)), day_is_over=True)
         self._day = today
         for account in self.accounts.values():
             account.begin_day()
+        if self._memory is not None:
+            self._memory.everything()
+
+    def _clear(self, at: int, *, day_is_over: bool) -> None:
+        """End what cannot go on: with the day, or because it is not listed any more."""
+        for order in tuple(self._live()):
+            waits = order.phase is Phase.AFTER_MARKET
+            if self._is_gone(order.instrument) or (day_is_over and not waits):
+                self._cancelled(order, DAY_OVER if day_is_over else "It is not listed any more.")
+        for account in self.accounts.values():
+            for position in tuple(account.positions.values()):
+                ends = day_is_over and position.product == "I"
+                if position.quantity and (ends or self._is_gone(position.instrument)):
+                    self._square_off(account, position, at)
+            for holding in tuple(account.holdings.values()):
+                if self._is_gone(holding.instrument):
+                    logger.warning(
+                        "simulated account %s: %d %s are sold at what they cost: not listed",
+                        *(account.user, holding.quantity, holding.instrument.trading_symbol),
+                    )
+                    account.sell_out(holding)
+
+    def _is_gone(self, instrument: Instrument) -> bool:
+        listed = instrument.instrument_key in self._market.instruments
+        return not listed or 0 < instrument.expiry < self._clock.now_ms()
+
+    def _square_off(self, account: Account, position: Position, at: int) -> None:
+        """Close a position by an order of the broker's own."""
+        quantity, price = position.quantity, self._last_price(account, position)
+        order = Order(
+            account.user,
+            self._numbers.order_id(at),
+            self._numbers.ref_id(),
+            position.instrument,
+            position.product,
+            "SELL" if quantity > 0 else "BUY",
+            Terms("MARKET", "DAY", abs(quantity), 0.0, 0.0),
+            at,
+            source="broker",
+            phase=Phase.WORKING,
+        )
+        account.orders[order.order_id] = order
+        logger.info(
+            "simulated account %s: %+d %s (%s) are squared off at %.2f",
+            *(account.user, quantity, order.instrument.trading_symbol, order.product, price),
+        )
+        self._tell(order, Status.RECEIVED)
+        self._fill(order, Fill(price, abs(quantity)), at=at)
+
+    def _last_price(self, account: Account, position: Position) -> float:
+        """Return the market's last price; of what it does not list, that of our last trade."""
+        quote = self._market.quotes.get(position.key)
+        if quote is not None:
+            return quote.ltp
+        ours = (t.paise / 100 for t in reversed(account.trades) if t.order.key == position.key)
+        return next(ours, position.open_price)
+
+    # --- after a restart
+
+    def _recall(self, memory: Memory) -> None:
+        """Take the accounts over as they stood, and let their orders go on."""
+        books = memory.recall(self._market.instruments)
+        if books is None:
+            self._numbers = Numbers(fresh_counts())
+            return
+        today, now_ms = self._day, self._clock.now_ms()
+        self._day, self.accounts = books.day, books.accounts
+        self._numbers = Numbers(books.counts)
+        if self._day != today:
+            self._begin(today)
+        self._clear(now_ms, day_is_over=False)
+        for order in tuple(self._live()):
+            self._go_on(order)
+
+    def _go_on(self, order: Order) -> None:
+        reopens = any(step.act == "reopen" for step in order.steps)
+        if order.phase in (Phase.STOP, Phase.WORKING) and not reopens:
+            self._engine.add(order)
+        for _ in order.steps:
+            self._later(order)
+        if order.phase is Phase.WORKING and not order.unfilled:
+            self._soon(order, "complete")
+        elif order.phase is Phase.WORKING and order.terms.validity == "IOC" and not reopens:
+            self._soon(order, "cancel", IOC_ENDED)
 
     def convert(
         self, user: str, instrument: Instrument, products: tuple[str, str], quantity: int
@@ -508,6 +654,7 @@ class Broker:
             raise BrokerError(400, message="Invalid Input: the position has less to convert")
         new = account.position(instrument, products[1])
         new.add(quantity, value)
+        self.remember(account)
         for position in (old, new):
             self._announce(user, position_message(position))
 
@@ -522,15 +669,19 @@ class Broker:
     def _live(self) -> Iterator[Order]:
         return (order for account in self.accounts.values() for order in account.live.values())
 
-    def _soon(self, order: Order, act: Callable[[], None]) -> None:
-        """Do this as the order's next step, unless it is final by then."""
+    def _soon(self, order: Order, act: str, *about: Json) -> None:
+        """Do this after the order's other steps, unless it is final by then."""
+        order.steps.append(Step(act, about))
+        self._later(order)
 
-        def step() -> None:
-            if not order.is_final:
-                act()
-
+    def _later(self, order: Order) -> None:
         order.ready_at = max(order.ready_at, self.agenda.now()) + self.pace
-        self.agenda.at(order.ready_at, step)
+        self.agenda.at(order.ready_at, partial(self._step, order))
+
+    def _step(self, order: Order) -> None:
+        if order.steps:  # none is left when it is final
+            act, about = order.steps.pop(0)
+            self._acts[act](order, *about)
 
     def _strikes(
         self, kind: type[OF], order: Order, concerns: Callable[[OF], bool] = lambda _: True
@@ -539,9 +690,15 @@ class Broker:
         key, side, line = order.key, order.transaction_type, order.line
         return self._faults.take(kind, lambda f: f.concerns(key, side, line) and concerns(f))
 
-    def _tell(self, order: Order, status: str) -> None:
+    def _tell(self, order: Order, status: str, *, trade: Trade | None = None) -> None:
+        """Say what has become of an order; a trade that it is about is kept with it."""
         order.note(status, self._clock.now_ms())
+        self._keep(order, said=True, trade=trade)
         self._announce(order.user, order_message(order))
+
+    def _keep(self, order: Order, *, said: bool = False, trade: Trade | None = None) -> None:
+        if self._memory is not None:
+            self._memory.order(order, self._numbers.counts, said=said, trade=trade)
 
     def _announce(self, user: str, message: dict[str, Json]) -> None:
         for listener in tuple(self._listeners):

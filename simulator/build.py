@@ -1,7 +1,9 @@
 """Options in, a simulated exchange out: its clock, calendar, instruments, market and token."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from simulator.calendar import IST, ExchangeCalendar
@@ -9,11 +11,15 @@ from simulator.clock import ExchangeClock
 from simulator.instruments import build_instruments
 from simulator.interest import Interest
 from simulator.ledger import Ledger
+from simulator.line_file import InUse
 from simulator.market import RandomMarket
+from simulator.memory import Memory
 from simulator.model import Market
+from simulator.opening import begin_with_some
+from simulator.portfolio import Account
 from simulator.replay import ReplayMarket
 from simulator.server import SimulatedExchange
-from simulator.tokens import TokenTable
+from simulator.tokens import USER, TokenTable
 from simulator.webhook import check_address
 
 LEAD = 5.0  # real seconds before a replay's first minute, so that whoever listens hears it whole
@@ -38,6 +44,8 @@ class Options:
     chain: Path | None = None
     keep_rows: bool = False  # have the ledger keep every tick sent
     webhook: str = ""  # address on loopback that order messages are posted to; empty: nowhere
+    memory: Path | None = None  # file that keeps the accounts over restarts; None: forget them
+    opening: bool = False  # the user's account begins with a few carried positions and holdings
 
 
 def create_exchange(options: Options) -> SimulatedExchange:
@@ -51,16 +59,23 @@ def create_exchange(options: Options) -> SimulatedExchange:
     calendar = ExchangeCalendar(always_open=options.start is None and replay is None)
     clock = _clock(options, replay)
     market = replay or _random(options, clock, calendar, interest)
-    return SimulatedExchange(
-        market,
-        clock=clock,
-        calendar=calendar,
-        tokens=_tokens(options, clock, calendar),
-        ledger=Ledger(keep_rows=options.keep_rows),
-        interest=interest,
-        port=options.port,
-        webhook=options.webhook,
-    )
+    try:
+        return SimulatedExchange(
+            market,
+            clock=clock,
+            calendar=calendar,
+            tokens=_tokens(options, clock, calendar),
+            ledger=Ledger(keep_rows=options.keep_rows),
+            interest=interest,
+            port=options.port,
+            webhook=options.webhook,
+            memory=Memory(options.memory) if options.memory is not None else None,
+            newcomer=_newcomer(options, market, clock),
+        )
+    except InUse as error:
+        raise BadOption(f"memory: {error}") from None
+    except OSError as error:
+        raise BadOption(f"memory: {options.memory} cannot be read: {error.strerror}") from None
 
 
 def parse_start(text: str) -> datetime:
@@ -106,6 +121,12 @@ def _random(
         interest=interest.wants,
         is_open=None if calendar.always_open else calendar.is_open,
     )
+
+
+def _newcomer(options: Options, market: Market, clock: ExchangeClock) -> Callable[[Account], None]:
+    if not options.opening:
+        return lambda _: None
+    return partial(begin_with_some, market, USER, clock.now_ms())
 
 
 def _tokens(options: Options, clock: ExchangeClock, calendar: ExchangeCalendar) -> TokenTable:

@@ -61,8 +61,10 @@ def throw(broker: Broker, user: str, wishes: Sequence[Wish], now_ms: int) -> Non
     for segment, action in wishes:
         if action == "ENABLE":
             account.disabled.pop(segment, None)
+            broker.remember(account)
         elif segment not in account.disabled:
             account.disabled[segment] = now_ms
+            broker.remember(account)
             _cancel_all(broker, user, segment)
 
 

@@ -37,7 +37,9 @@ class LineFile:
 
     def put_aside(self, stamp: str) -> Path:
         """Give the file a name that no other has; raise OSError."""
-        names = (f"{self.path.name}.unreadable-{stamp}{n}" for n in ("", *(f"-{i}" for i in range(99))))
+        names = (
+            f"{self.path.name}.unreadable-{stamp}{n}" for n in ("", *(f"-{i}" for i in range(99)))
+        )
         aside = next(path for name in names if not (path := self.path.with_name(name)).exists())
         return self.path.rename(aside)
 

@@ -106,6 +106,7 @@ def order_control_routes(venue: Venue) -> APIRouter:
                 )
                 for row in asked.holdings
             }
+        broker.remember(account)
         return answer(success(account_truth(account)))
 
     @routes.get("/book")

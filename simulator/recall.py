@@ -48,7 +48,9 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "most": FOREVER,
     "steps": [],
 }
-AS_IT_IS: Final = tuple(name for name in DEFAULTS if name not in ("status", "phase", "most", "steps"))
+AS_IT_IS: Final = tuple(
+    name for name in DEFAULTS if name not in ("status", "phase", "most", "steps")
+)
 SUMS: Final = (
     "day_buy_quantity",
     "day_buy_value",
@@ -74,7 +76,7 @@ class Books:
 
 
 def first_line(day: date, counts: Counts) -> Line:
-    return {"kind": "day", "version": VERSION, "day": day.isoformat(), "counts": counts}
+    return {"kind": "day", "version": VERSION, "day": day.isoformat(), "counts": [*counts]}
 
 
 def instrument_line(instrument: Instrument) -> Line:
@@ -117,7 +119,7 @@ def order_line(order: Order, counts: Counts) -> Line:
         "now": _now(order),
         "trades": [_trade_row(trade) for trade in order.trades],
         "history": list(_steps_back(order)),
-        "counts": counts,
+        "counts": [*counts],
     }
 
 
@@ -125,7 +127,7 @@ def change_line(order: Order, counts: Counts, *, said: bool, trade: Trade | None
     """Return what an order has become; `said`: it was just told so by its latest stage."""
     line: dict[str, Any] = {
         "kind": "change", "user": order.user, "id": order.order_id, "now": _now(order),
-        "counts": counts,
+        "counts": [*counts],
     }  # fmt: skip
     if said:
         line["said"] = order.history[-1][:2]

@@ -24,7 +24,9 @@ from simulator.feeder import Feeder
 from simulator.interest import Interest
 from simulator.ledger import Ledger
 from simulator.limits import STANDARD, RateLimiter, Window
+from simulator.memory import Memory
 from simulator.model import Market
+from simulator.portfolio import Account
 from simulator.portfolio_feed import ENTRY as PORTFOLIO_ENTRY
 from simulator.portfolio_feed import PortfolioHost
 from simulator.tokens import USER, TokenTable
@@ -65,7 +67,10 @@ class SimulatedExchange:
         rate_limits: tuple[Window, ...] = STANDARD,
         webhook: str = "",
         pace: float = PACE,
+        memory: Memory | None = None,
+        newcomer: Callable[[Account], None] = lambda _: None,
     ) -> None:
+        """Raises OSError if the memory cannot be read."""
         clock, interest = clock or ExchangeClock(), interest or Interest()
         faults, ledger = faults or Faults(), ledger or Ledger()
         calendar = calendar or ExchangeCalendar(always_open=True)
@@ -84,6 +89,8 @@ class SimulatedExchange:
                 faults=faults,
                 interest=interest,
                 pace=pace,
+                memory=memory,
+                newcomer=newcomer,
             ),
             webhook=Webhook(clock, faults, ledger, webhook),
         )
@@ -194,7 +201,8 @@ class SimulatedExchange:
     def start(self) -> Self:
         if self._thread is not None:
             return self
-        listeners = self._bind()
+        listeners = self._bind()  # first: a second copy must not write into the first one's memory
+        self.broker.open_memory()
         ready: Future[None] = Future()
         self._thread = threading.Thread(
             target=self._live, args=(listeners, ready), name="simulator", daemon=True
@@ -212,6 +220,7 @@ class SimulatedExchange:
             with suppress(RuntimeError):  # an error has ended it already
                 loop.call_soon_threadsafe(self._stop.set)
         thread.join(PATIENCE)
+        self.broker.close_memory()
         self._thread = self._loop = self._feed = self._updates = self._feeder = None
 
     def __enter__(self) -> Self:

@@ -9,7 +9,7 @@ from simulator.portfolio import Account, Holding, Position, rupees
 
 
 def book(broker: Broker) -> dict[str, Json]:
-    """Return every account by user, and the requests that were to write orders."""
+    """Return every account by user, and the requests of this run that were to write orders."""
     return {
         "accounts": {user: account_truth(account) for user, account in broker.accounts.items()},
         "requests": [asdict(request) for request in broker.writes],

@@ -422,6 +422,8 @@ def _left(leg: LegReceipt) -> str:
         return f"leg {leg.number}: nobody knows{tail}"
     held = "bought" if leg.request.side is Side.BUY else "sold"
     rests = ", still working" if leg.status.live else ""
+    if leg.residual < 0:
+        return f"leg {leg.number}: {-leg.residual} more reversed than were {held}{rests}{tail}"
     return f"leg {leg.number}: {leg.residual} {held}{rests}{tail}"
 
 

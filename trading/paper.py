@@ -265,6 +265,7 @@ class PaperBroker:
 
     async def margin(self, requests: Sequence[OrderRequest]) -> Margin:
         await self._on_today()
+        await self._ask_prices(requests)
         more = []
         for request in requests:
             instrument = self._known(request.instrument_key)
@@ -290,6 +291,7 @@ class PaperBroker:
         """Accept or reject all lines in one transaction, with what the held book fills at once."""
         await self._on_today()
         self._refuse_malformed(lines)
+        await self._ask_prices([line.request for line in lines])
         trial = self._trial()
         moves: dict[int, list[Move]] = {}
         for i in sorted(range(len(lines)), key=lambda i: lines[i].request.side is Side.SELL):
@@ -300,6 +302,18 @@ class PaperBroker:
             Placed(line.tag, tuple(move.told[-1].order_id for move in moves[i]))
             for i, line in enumerate(lines)
         ]
+
+    async def _ask_prices(self, requests: Sequence[OrderRequest]) -> None:
+        """Have instruments quoted that nobody watches: without a price no margin can be told."""
+        unknown = {
+            request.instrument_key
+            for request in requests
+            if self._value(request, self._known(request.instrument_key)) is None
+        }
+        if unknown and self._marks is not None:
+            release = self._marks.want(f"paper {self.account}, asking", unknown)
+            await self._marks.poll()
+            release()
 
     def _refuse_malformed(self, lines: Sequence[Line]) -> None:
         orders = 0

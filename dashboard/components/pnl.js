@@ -3,6 +3,7 @@ import { echarts } from "nicegui-echart";
 
 const SHORTEST = 600000; // ms that the chart shows at least
 const HOLE = 30000; // ms without a point: nobody knows what was between
+const LINE = "P&L";
 const MOST = 9000; // points that are kept; a day has 4,500
 
 function clock(at) {
@@ -93,6 +94,16 @@ export default {
         itemStyle: { color: colour(side === "BUY" ? "--buy" : "--sell"), borderColor: colour("--panel"), borderWidth: 1 },
         z: 5,
       });
+      const filled = (name, part, fill) => ({
+        name,
+        type: "line",
+        data: this.points.map(([at, v]) => [at, v === null ? null : part(v)]),
+        connectNulls: false,
+        showSymbol: false,
+        silent: true,
+        lineStyle: { width: 0 },
+        areaStyle: { color: fill, opacity: 0.2, origin: 0 },
+      });
       const last = known[known.length - 1];
       this.words = last ? "P&L of the day, " + money(last[1]) + " at " + clock(last[0]) + ", between " + money(Math.min(...known.map((p) => p[1]))) + " and " + money(Math.max(...known.map((p) => p[1]))) : "no P&L of the day yet";
       this.chart.setOption({
@@ -134,31 +145,23 @@ export default {
           renderMode: "richText",
           formatter: (points) => this.explained(points),
         },
-        visualMap: {
-          show: false,
-          type: "piecewise",
-          dimension: 1,
-          seriesIndex: 0,
-          pieces: [
-            { gte: 0, color: up },
-            { lt: 0, color: down },
-          ],
-        },
         series: [
+          filled("gain", (v) => Math.max(v, 0), up),
+          filled("loss", (v) => Math.min(v, 0), down),
           {
+            name: LINE,
             type: "line",
             data: this.points,
             connectNulls: false,
             showSymbol: known.length === 1,
             symbolSize: 5,
-            sampling: "minmax",
-            lineStyle: { width: 1.5 },
-            areaStyle: { opacity: 0.14, origin: 0 },
+            lineStyle: { width: 1.5, color: text },
+            itemStyle: { color: text },
             markLine: {
               silent: true,
               symbol: "none",
               label: { show: false },
-              lineStyle: { color: text, type: "solid", width: 1, opacity: 0.7 },
+              lineStyle: { color: muted, type: "solid", width: 1 },
               data: [{ yAxis: 0 }],
             },
             markArea: { silent: true, itemStyle: { color: muted, opacity: 0.14 }, data: this.holes() },
@@ -187,7 +190,7 @@ export default {
       const lines = [clock(at) + " IST"];
       for (const point of points) {
         if (point.data.said) lines.push(clock(point.data.value[0]) + "  " + point.data.said);
-        else lines.push(point.value[1] === null ? "not known" : money(point.value[1]));
+        else if (point.seriesName === LINE) lines.push(point.value[1] === null ? "not known" : money(point.value[1]));
       }
       return lines.join("\n");
     },

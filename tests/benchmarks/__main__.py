@@ -6,7 +6,17 @@ import os
 import platform
 import sys
 
-NAMES = ("wire", "memory", "marks", "storage", "order_storage", "start", "socket_load", "cells")
+NAMES = (
+    "wire",
+    "memory",
+    "marks",
+    "storage",
+    "order_storage",
+    "start",
+    "socket_load",
+    "cells",
+    "orders",
+)
 
 
 def main() -> None:

@@ -67,14 +67,14 @@ ALWAYS = HoursRules(
 )
 
 
-def instruments(strikes: int = 20) -> list[Instrument]:
+def instruments(strikes: int = 20, expiry: date = EXPIRY) -> list[Instrument]:
     index, equity = InstrumentType.INDEX, InstrumentType.EQUITY
     option: dict[str, Any] = {
         "segment": "NSE_FO",
         "name": "NIFTY",
         "underlying_symbol": "NIFTY",
         "underlying_key": NIFTY,
-        "expiry": EXPIRY,
+        "expiry": expiry,
         "lot_size": 75,
         "freeze_quantity": 1800,
     }

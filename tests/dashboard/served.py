@@ -19,6 +19,7 @@ from tests.dashboard.fakes import (
     PUT,
     RELIANCE,
     TCS,
+    DeskBroker,
     Market,
     MemoryFeed,
     MemoryJournal,
@@ -45,12 +46,14 @@ def main() -> None:
     parser.add_argument("--stamp", action="store_true", help="first price says when it was made")
     arguments = parser.parse_args()
     clock = SystemClock()
-    known = instruments(max(20, arguments.rows))
+    known = instruments(max(20, arguments.rows), clock.now().date() + timedelta(days=5))
     desk = make_desk(clock, rules=ALWAYS, known=known)
     market = Market(clock)
     journal, feed = desk.journal, desk.feed
     assert isinstance(journal, MemoryJournal)
     assert isinstance(feed, MemoryFeed)
+    broker = desk.accounts.brokers["main"]
+    assert isinstance(broker, DeskBroker)
     if arguments.rows:
         journal.kept = [i.instrument_key for i in known[-arguments.rows :]]
     else:
@@ -79,6 +82,7 @@ def main() -> None:
             await asyncio.sleep(random.uniform(0.15, 0.25))  # not in step with the refresh
             keys = traded or [k for k in feed.wanted if k != SILENT]
             batch = market.batch([*{*keys, NIFTY, BANK}])
+            broker.fills |= {tick.instrument_key: tick.ltp for tick in batch.ticks}
             if arguments.stamp:
                 batch = Batch([_stamped(t, journal.kept[0]) for t in batch.ticks], 1)
             desk.market_data.publish(batch)

@@ -366,7 +366,7 @@ async def test_a_sheet_that_was_open_before_the_doubt_refuses_too(
     await asyncio.sleep(0.05)
 
     assert len(broker(desk).sent) == 1
-    assert "for the same leg is in doubt" in text(other, "refusal")
+    assert "the same leg, is in doubt" in text(other, "refusal")
 
 
 async def test_an_order_that_is_found_leaves_the_doubt_everywhere(user: User, desk: Desk) -> None:

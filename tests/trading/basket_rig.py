@@ -121,6 +121,7 @@ class Exchange:
         self.reads_fail_until = -1.0
         self.lose_answer_of_calls = 0
         self.available = 10**12
+        self.late: set[str] = set()  # instruments of orders that turned up long after being lost
         self.hidden_net = 0  # units by which every net position is shown too small
         self._outcomes: dict[str, Outcome] = {}
         self._agenda: list[tuple[float, Callable[[], None]]] = []
@@ -151,6 +152,7 @@ class Exchange:
         if outcome is Outcome.LOST:
             raise Unanswered("no answer")
         if outcome is Outcome.TURNS_UP:
+            self.late.add(key)
             self.later(40.0, lambda: self._tell(self._enter(line, Outcome.FILL)))
             raise Unanswered("no answer")
         number = self._enter(line, outcome)

@@ -286,6 +286,18 @@ def test_an_order_that_turns_up_after_the_outcome_calls_for_a_person(rig: Rig) -
     books_agree(rig, later)
 
 
+def test_a_reversal_that_turns_up_after_the_next_one_was_filled_calls_for_a_person(
+    rig: Rig,
+) -> None:
+    basket = rig.send(rig.leg(B, Do.FILL, Do.TURNS_UP, Do.FILL), rig.leg(S, Do.REJECT))
+    assert basket.state is BasketState.REVERSED
+    rig.pass_time(40.0)
+    later = rig.fresh(basket.id)
+    assert later.state is BasketState.UNRESOLVED
+    assert "leg 1: 150 more reversed than were bought" in later.reason
+    books_agree(rig, later)
+
+
 def test_an_alarm_comes_back_if_more_turns_out_to_be_left(rig: Rig) -> None:
     basket = rig.send(rig.leg(S, Do.DEAF), rig.leg(B, Do.REJECT))
     rig.life.baskets.acknowledge(basket.id)

@@ -298,6 +298,18 @@ async def test_a_limit_outside_the_circuit_is_rejected_once_it_is_known() -> Non
     assert "circuit, 90.00 to 200.00" in rig.state(order).message
 
 
+async def test_an_instrument_that_nobody_watches_is_quoted_before_it_is_judged() -> None:
+    rig = await opened(rules=PaperRules(ticks=False))
+    rig.quote(PUT, bid=131.0, ask=131.2, ltp=131.1)
+    margin = await rig.broker.margin([line(BUY, key=PUT).request])
+    assert margin.final == round(131.2 * 75 * 100)
+
+    rig.clock.advance(10)
+    rig.quote(PUT, bid=132.0, ask=132.2, ltp=132.1)
+    order = await rig.place(BUY, key=PUT)
+    assert rig.state(order).average_price == 132.2
+
+
 async def test_an_order_outside_the_hours_is_rejected_with_the_next_opening() -> None:
     rig = await opened()
     rig.tick()
