@@ -230,7 +230,7 @@ class Vigil:
         self._undo.callback(folder.release)
         if not under_test():
             refuse_busy_port(settings.server.host, settings.server.port)
-        self.exchange = self._simulated_exchange()
+        self.exchange = self._simulated_exchange(folder.path)
         self.world = self._world()
         self.clock = self._clock()
         self._build_storage(folder.path)
@@ -240,10 +240,11 @@ class Vigil:
         self._build_dealing()
         self._connect()
 
-    def _simulated_exchange(self) -> SimulatedExchange | None:
+    def _simulated_exchange(self, folder: Path) -> SimulatedExchange | None:
         if self._settings.run.exchange != "simulated":
             return None
         simulator = self._settings.simulator
+        world = "replay" if simulator.replay else "simulated"  # whose accounts must never mix
         try:
             exchange = create_exchange(
                 Options(
@@ -255,6 +256,8 @@ class Vigil:
                     speed=simulator.speed,
                     replay=simulator.replay,
                     chain=simulator.chain or None,
+                    memory=folder / f"{world}_exchange.jsonl",
+                    opening=simulator.opening,
                 )
             )
         except ValueError as error:
@@ -605,9 +608,9 @@ class Vigil:
         progress = self.desk.progress
         try:
             self._keep_running(self.vitals.run())
+            await self.orders.start()  # before any broker can tell of an order
             for paper in self.papers.values():
                 await paper.start()
-            await self.orders.start()
             await self.baskets.resume()
             self._start_feeds()
             self._schedule()

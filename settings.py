@@ -83,6 +83,7 @@ class Simulator(Section):
     speed: float = Field(1.0, gt=0, le=3_600)
     replay: tuple[Path, ...] = ()
     chain: Path | Literal[""] = ""
+    opening: bool = True
 
 
 class Upstox(Section):

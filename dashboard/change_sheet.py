@@ -49,7 +49,8 @@ class ChangeSheet:
 
     def _draw_fields(self, request: OrderRequest) -> None:
         with ui.element("div").classes("v-ticket-grid"):
-            self._box("Lots", "lots", forms.stepped_lots)
+            shares = self._instrument is None or self._instrument.type not in words.DERIVATIVES
+            self._box("Shares" if shares else "Lots", "lots", forms.stepped_lots)
             if request.order_type.has_price:
                 self._box("Price", "price", self._step_price)
             if request.order_type.has_trigger:

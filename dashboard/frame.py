@@ -162,7 +162,9 @@ def _day_pnl(live: Live, ledger: Ledger) -> None:
     with ui.element("a").classes("v-day-pnl").props('href="/positions"') as box:
         ui.label("Day P&L").classes("v-index-name")
         group.cell("total", "n price toned").mark("day-pnl")
-        group.badge("trust").marks(box)
+        badge = group.badge("trust")
+        badge.mark("day-pnl-badge")
+        badge.marks(box)
 
 
 def short_name(instrument: Instrument | None, key: str) -> str:

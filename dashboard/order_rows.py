@@ -97,7 +97,7 @@ class OrderRow:
         instrument = self._desk.catalogue.get(request.instrument_key)
         self._lots.show(Shown(words.quantity(request.quantity, instrument)))
         self._type.show(Shown(words.TYPES[request.order_type]))
-        self._price.show(Shown(words.price_cell(request)))
+        self._price.show(words.price_cell(request))
         self._status.show(words.status(order))
         self._filled.show(Shown(words.filled(order)))
         self._average.show(words.average(order))

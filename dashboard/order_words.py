@@ -113,12 +113,13 @@ def sentence(request: OrderRequest, instrument: Instrument | None) -> str:
     return f"{verb(request.side)} {what} {at_price(request)}"
 
 
-def price_cell(request: OrderRequest) -> str:
+def price_cell(request: OrderRequest) -> Shown:
     """Return price and trigger as a table shows them: `142.00 / 140.00`."""
+    price = fmt.price(request.price) if request.order_type.has_price else "market"
     if not request.order_type.has_trigger:
-        return fmt.price(request.price) if request.order_type.has_price else "market"
-    trigger = f"trigger {fmt.price(request.trigger)}"
-    return f"{fmt.price(request.price)} / {trigger}" if request.price else trigger
+        return Shown(price)
+    trigger = fmt.price(request.trigger)
+    return Shown(f"{price} / {trigger}", Tone.NONE, f"{price}, trigger {trigger}")
 
 
 def status(order: Order) -> Shown:

@@ -66,7 +66,7 @@ def facts(seen: Outlook) -> dict[str, str]:
     if line is None:
         return dict.fromkeys(("premium", "gain", "loss", "evens"), fmt.DASH)
     word = "received" if line.net_premium > 0 else "paid" if line.net_premium < 0 else ""
-    evens = "  ".join(fmt.price(price) for price in line.break_evens)
+    evens = " · ".join(fmt.price(price) for price in line.break_evens)
     return {
         "premium": f"{fmt.rupees(abs(line.net_premium))} {word}".strip(),
         "gain": UNLIMITED if line.max_gain is None else fmt.money(line.max_gain / 100),

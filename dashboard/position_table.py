@@ -161,7 +161,7 @@ class PositionTable:
             with ui.element("div").classes("v-head v-position-row").props('role="row"'):
                 for heading in HEADINGS:
                     ui.label(heading).props('role="columnheader"')
-            self._body = ui.element("div").classes("v-rows")
+            self._body = ui.element("div").classes("v-rows").mark("positions-body")
             self._empty = ui.label("").classes("v-empty").mark("no-positions")
         self._arrange()
 

@@ -46,15 +46,18 @@ class Act:
 class ReviewSheet:
     """Opens at once; refuses while it must, says why, and lets one press through."""
 
-    def __init__(self, desk: Desk, tab: Tab, act: Act) -> None:
-        self._desk, self._tab, self._act = desk, tab, act
+    def __init__(
+        self, desk: Desk, tab: Tab, act: Act, *, sent: Callable[[], object] = lambda: None
+    ) -> None:
+        """`sent` is called when the sheet is closed after something was sent from it."""
+        self._desk, self._tab, self._act, self._sent = desk, tab, act, sent
         self._drafts: Drafts = tab.drafts
         self._draft = tab.drafts.open(act.content)
-        self._pressed = False
+        self._pressed = self._through = False
         self._looks = 0
         self._denied: str | None = None  # not asked yet
         with ui.dialog().props('aria-label="review"') as self.dialog:
-            self.dialog.mark("review-dialog").on("hide", self.dialog.delete)
+            self.dialog.mark("review-dialog").on("hide", self._closed)
             with ui.card().classes("v-sheet v-review"):
                 self._draw()
         self.dialog.open()
@@ -152,7 +155,13 @@ class ReviewSheet:
             self._refusal.set_text(words)
             self._cancel.set_text("Close")
 
+    def _closed(self) -> None:
+        self.dialog.delete()
+        if self._through:
+            self._sent()
+
     def _done(self, show: Callable[[], None]) -> None:
+        self._through = True
         if self.dialog.is_deleted:
             return
         self._refusal.set_text("")

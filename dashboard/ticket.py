@@ -53,7 +53,7 @@ def open_ticket(
     with ui.dialog() as dialog:
         dialog.on("hide", dialog.delete)
         with ui.card().classes("v-sheet v-ticket-sheet"):
-            ticket = Ticket(desk, tab, reviewed=dialog.close)
+            ticket = Ticket(desk, tab, sent=dialog.close)
             close = ui.button(icon="close", on_click=dialog.close, color=None)
             close.props('flat dense aria-label="Close the ticket"').classes("v-close")
     ticket.fill(instrument_key, side, units=units, product=product, reduces=reduces)
@@ -128,11 +128,9 @@ def _unknown(reason: str) -> Shown:
 class Ticket:
     """One order being put together. It sends nothing: the review sheet does."""
 
-    def __init__(
-        self, desk: Desk, tab: Tab, *, reviewed: Callable[[], object] = lambda: None
-    ) -> None:
-        """`reviewed` is called when a sheet has opened over it."""
-        self._desk, self._tab, self._reviewed = desk, tab, reviewed
+    def __init__(self, desk: Desk, tab: Tab, *, sent: Callable[[], object] = lambda: None) -> None:
+        """`sent` is called when an order was sent and its review closed."""
+        self._desk, self._tab, self._sent = desk, tab, sent
         self._form = forms.Form(desk.accounts.primary.account.id)
         self._instrument: Instrument | None = None
         self._again: Order | None = None  # an order in doubt for the same leg
@@ -415,8 +413,7 @@ class Ticket:
 
     def _open_sheet(self, request: OrderRequest) -> None:
         with self._body:
-            ReviewSheet(self._desk, self._tab, self._act(request))
-        self._reviewed()
+            ReviewSheet(self._desk, self._tab, self._act(request), sent=self._sent)
 
     def _reasoned(self) -> bool:
         """Return whether a second order for a leg in doubt has its typed reason."""

@@ -81,6 +81,7 @@ SERVICE_BEGINS: Final = time(5, 30)  # IST; placing is closed from midnight unti
 MOST_SLICES: Final = 25
 WRITES_KEPT: Final = 100_000
 IOC_ENDED: Final = "The unfilled quantity of an IOC order was cancelled."
+CLOSED: Final = "Cancelled by the exchange: the market has closed."
 DAY_OVER: Final = "Cancelled by the exchange: the day is over."
 
 logger = logging.getLogger(__name__)
@@ -139,7 +140,7 @@ class Broker:
             "cancel": self._cancelled,
             "fill": self.fill,
             "fill if open": self._fill_if_open,
-            "complete": self._complete,
+            "meet": self._meet,
         }
         if memory is not None:
             self._recall(memory)
@@ -348,6 +349,10 @@ class Broker:
         quote = self._market.quotes[order.key]
         order.limit = limit_of(order.terms, order.instrument, quote, order.transaction_type)
         self._tell(order, Status.OPEN)
+        self._take(order)
+
+    def _take(self, order: Order) -> None:
+        """Let an order of the book take what is there."""
         self._engine.match(order)
         if order.terms.validity == "IOC" and not order.is_final:
             self._cancelled(order, IOC_ENDED)
@@ -548,7 +553,7 @@ class Broker:
             if is_open and order.phase is Phase.AFTER_MARKET:
                 self._send_in(order)
             elif not is_open and order.phase in (Phase.STOP, Phase.WORKING):
-                self._cancelled(order, "Cancelled by the exchange: the market has closed.")
+                self._cancelled(order, CLOSED)
 
     def _begin(self, today: date) -> None:
         self._clear(epoch_ms(self._day, time(23, 59, 59)), day_is_over=True)
@@ -630,15 +635,31 @@ class Broker:
             self._go_on(order)
 
     def _go_on(self, order: Order) -> None:
-        reopens = any(step.act == "reopen" for step in order.steps)
-        if order.phase in (Phase.STOP, Phase.WORKING) and not reopens:
+        """Put an order back to where it stood; what was under way comes when the loop runs."""
+        if order.phase is Phase.AFTER_MARKET:
+            return
+        if not self.is_open(order.instrument):
+            self._cancelled(order, CLOSED)
+            return
+        if not order.unfilled:
+            order.steps.clear()  # they came too late
+        at_exchange = order.phase in (Phase.STOP, Phase.WORKING)
+        if at_exchange and not any(step.act == "reopen" for step in order.steps):
             self._engine.add(order)
         for _ in order.steps:
             self._later(order)
-        if order.phase is Phase.WORKING and not order.unfilled:
-            self._soon(order, "complete")
-        elif order.phase is Phase.WORKING and order.terms.validity == "IOC" and not reopens:
-            self._soon(order, "cancel", IOC_ENDED)
+        if at_exchange:
+            self._soon(order, "meet")
+
+    def _meet(self, order: Order) -> None:
+        """Let an order of before the restart meet the market, as it would have without."""
+        if not order.unfilled:
+            self._complete(order)
+        elif order.phase is Phase.STOP:
+            if self._engine.reached(order):
+                self._triggered(order)
+        else:
+            self._take(order)
 
     def convert(
         self, user: str, instrument: Instrument, products: tuple[str, str], quantity: int
@@ -648,9 +669,9 @@ class Broker:
         Raises BrokerError 400 if today's position has less.
         """
         account = self.account(user)
-        old = account.position(instrument, products[0])
-        value = old.take(quantity)
-        if value is None:
+        old = account.positions.get((instrument.instrument_key, products[0]))
+        value = old.take(quantity) if old is not None else None
+        if old is None or value is None:
             raise BrokerError(400, message="Invalid Input: the position has less to convert")
         new = account.position(instrument, products[1])
         new.add(quantity, value)

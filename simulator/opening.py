@@ -43,13 +43,14 @@ def _spread(market: Market, now_ms: int) -> Iterator[Position]:
 
 
 def _calls(market: Market, now_ms: int) -> Sequence[Instrument]:
-    """Return the calls above the money of the next expiry after today, nearest strike first."""
+    """Return the calls above the money of the next expiry, if there is one after today's."""
     today = day_of(now_ms)
     calls = [
         i
         for i in market.instruments.values()
-        if i.instrument_type == "CE" and i.underlying_key == NIFTY and day_of(i.expiry) > today
+        if i.instrument_type == "CE" and i.underlying_key == NIFTY
     ]
+    calls = [i for i in calls if day_of(i.expiry) > today] or calls
     if not calls or NIFTY not in market.quotes:
         return []
     expiry, spot = min(i.expiry for i in calls), market.quotes[NIFTY].ltp

@@ -87,7 +87,7 @@ def settings(
         storage=Storage(directory=folder),
         feed=feed,
         orders=FAST_ORDERS,
-        simulator=Simulator(**{"instruments": 80, "rate": 200.0, **simulator}),
+        simulator=Simulator(**{"instruments": 80, "rate": 200.0, "opening": False, **simulator}),
     )
 
 

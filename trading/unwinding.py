@@ -152,7 +152,11 @@ class Unwinding:
     async def _reverse_side(self, batch_id: str, side: Side) -> None:
         legs = self._book.known(batch_id).legs
         numbers = [leg.number for leg in legs if leg.request.side is side and leg.filled]
-        await asyncio.gather(*(self._reverse_leg(batch_id, number) for number in numbers))
+        work = (self._reverse_leg(batch_id, number) for number in numbers)
+        # A fault in one leg must not leave the others running behind an outcome.
+        for ended in await asyncio.gather(*work, return_exceptions=True):
+            if isinstance(ended, BaseException):
+                raise ended
 
     async def _reverse_leg(self, batch_id: str, number: int) -> None:
         """Reverse one leg in at most three orders, one at a time.

@@ -76,7 +76,7 @@ class _Panel:
 
     def __init__(self, desk: Desk, tab: Tab, panel: Element) -> None:
         self._tab, self._panel = tab, panel
-        self._ticket = Ticket(desk, tab, reviewed=self.close)
+        self._ticket = Ticket(desk, tab, sent=self.close)
         close = ui.button(icon="close", on_click=self.close, color=None)
         close.props('flat dense aria-label="Close the ticket"').classes("v-close v-phone")
         Undo(self._leave)

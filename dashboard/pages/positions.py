@@ -1,5 +1,6 @@
 """Positions: what is open, what it is worth and how far that is to be believed, and the way out."""
 
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -60,23 +61,31 @@ class _Head:
             funds = tab.live.group(self._funds)
             for heading, name in (("Margin used", "used"), ("Free", "available")):
                 with ui.element("div").classes("v-funds"):
-                    ui.label(heading).classes("v-faint")
+                    with ui.element("div").classes("v-faint"):
+                        ui.label(heading).classes("v-inline")
+                        if name == "used":
+                            funds.cell("asked", "n").mark("funds-asked")
                     funds.cell(name, "n").mark(f"funds-{name}")
 
     def _funds(self) -> Facts:
-        return funds_facts(self._desk.accounts.all())
+        return funds_facts(self._desk.accounts.all(), self._desk.clock.now())
 
 
-def funds_facts(states: list[AccountState]) -> Facts:
-    """Return the funds of all accounts; unknown if one of them is, for a part is not the whole."""
+def funds_facts(states: list[AccountState], now: datetime) -> Facts:
+    """Return the funds of all accounts, and when the oldest of them was told.
+
+    They are unknown if one of them is, for a part is not the whole.
+    """
     known = [state.funds for state in states if state.funds is not None]
     if len(known) < len(states):
         why = next((s.reason for s in states if s.funds is None and s.reason), NO_FUNDS)
         unknown = Shown(fmt.DASH, Tone.NONE, why)
-        return {"used": unknown, "available": unknown}
+        return {"used": unknown, "available": unknown, "asked": ""}
+    asked = [state.checked for state in states if state.checked is not None]
     return {
         "used": fmt.rupees(sum(f.used for f in known)),
         "available": fmt.rupees(sum(f.available for f in known)),
+        "asked": f" as of {fmt.moment(min(asked), now)}" if asked else "",
     }
 
 

@@ -125,8 +125,12 @@ class Exchange(Process):
 
     def instruments(self) -> list[str]:
         """Return the keys of its master, in its order: indices and shares come first."""
+        return [row["instrument_key"] for row in self.master()]
+
+    def master(self) -> list[dict[str, Any]]:
         packed = self.get("/market-quote/instruments/exchange/complete.json.gz")
-        return [row["instrument_key"] for row in json.loads(gzip.decompress(packed))]
+        rows: list[dict[str, Any]] = json.loads(gzip.decompress(packed))
+        return rows
 
 
 @dataclass(frozen=True, slots=True)

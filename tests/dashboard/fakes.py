@@ -323,6 +323,9 @@ def make_desk(
     positions = PositionBook(accounts, clock=clock, marks=marks)
     orders.filled.subscribe(positions.on_fills, priority=Priority.HIGH)
     orders.reconciled.subscribe(positions.on_read, priority=Priority.HIGH)
+    orders.read_failed.subscribe(positions.on_read_failed, priority=Priority.HIGH)
+    for broker in brokers.values():
+        broker.position_updates.subscribe(positions.on_told)
     return Desk(
         world=world or World("simulated", "broker"),
         clock=clock,

@@ -78,7 +78,7 @@ async def test_a_template_says_what_it_promises_and_costs(user: User, desk: Desk
     assert text(user, "basket-premium") == "₹3,420.00 received"
     assert text(user, "basket-gain") == "+₹3,420.00"
     assert text(user, "basket-loss") == "-₹4,080.00"
-    assert text(user, "basket-evens") == "24,354.40  24,645.60"
+    assert text(user, "basket-evens") == "24,354.40 · 24,645.60"
     await eventually(lambda: text(user, "basket-final") == "₹18,000.00")
     assert text(user, "basket-margin") == "₹21,352.50"
     assert text(user, "basket-unwinding") == "₹510.40"  # 4 spreads of 0.20 * 75, 8 charges

@@ -52,7 +52,7 @@ def rows(user: User) -> list[str]:
 def test_every_page_file_defines_its_names() -> None:
     found = pages()
 
-    assert [page.PATH for page in found] == ["/", "/orders", "/baskets", "/status"]
+    assert [page.PATH for page in found] == ["/", "/positions", "/orders", "/baskets", "/status"]
     for page in found:
         assert page.TITLE
         assert page.ICON

@@ -45,7 +45,7 @@ def test_a_straddle_is_a_v_with_its_points() -> None:
         "premium": "₹14,250.00 paid",
         "gain": "unlimited",
         "loss": "-₹14,250.00",
-        "evens": "23,810.00  24,190.00",
+        "evens": "23,810.00 · 24,190.00",
     }
     drawn = charts.picture(legs, seen.payoff, 24_012.0)
     points = drawn["points"]

@@ -22,7 +22,8 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from statistics import median
+from typing import Any, Final, NoReturn
 
 from sqlalchemy import Connection
 
@@ -42,16 +43,16 @@ from trading.strategies import StrategyLeg, Template, build
 
 ACCOUNT: Final = "main"
 UNDERLYING: Final = "NSE_INDEX|Nifty 50"
-SETTLED_FOR: Final = 0.3  # seconds in which nothing may be left to do before the books are told
+SETTLED_FOR: Final = 0.15  # seconds in which nothing may be left to do before the books are told
 GIVES_UP: Final = 30.0  # seconds after which they are told as they are
 FAST_ORDERS: Final = Orders(
     per_second=10,
     value_limit=0,
-    read_working_seconds=1.0,
-    read_open_seconds=2.0,
-    doubt_first_seconds=0.2,
-    doubt_every_seconds=0.3,
-    settle_seconds=1.0,
+    read_working_seconds=0.5,
+    read_open_seconds=0.5,
+    doubt_first_seconds=0.1,
+    doubt_every_seconds=0.2,
+    settle_seconds=0.5,
 )
 
 Wish = dict[str, Any]
@@ -177,10 +178,10 @@ class CrashingVigil(Vigil):
         super()._build_storage(folder)
         self.writer = TrappedWriter(self.writer, lambda: self.trap)  # type: ignore[assignment]
 
-    def _brokers(self) -> dict[str, Broker]:
+    def _brokers(self, *given: Any) -> dict[str, Broker]:
         return {
             account: TrappedBroker(broker, lambda: self.trap)  # type: ignore[misc]
-            for account, broker in super()._brokers().items()
+            for account, broker in super()._brokers(*given).items()
         }
 
 
@@ -342,21 +343,21 @@ class Hand:
         return found
 
     async def _option(self) -> Instrument:
-        """Return a call that no condor has a leg in."""
-        options, spot = await self._nearest()
-        calls = [o for o in options if o.type is InstrumentType.CALL]
-        below = [o for o in calls if o.strike is not None and o.strike < spot]
-        return below[-1]
+        """Return an option that no condor has a leg in."""
+        options = await self._listed(-1)
+        return next(o for o in options if o.type is InstrumentType.CALL)
 
     async def _legs(self) -> list[StrategyLeg]:
-        options, spot = await self._nearest()
-        return build(Template.IRON_CONDOR, options, spot=spot, width=1, wing=1)
+        """Return the same legs each time: what is bought once and sold once is another matter."""
+        options = await self._listed(0)
+        middle = median(o.strike for o in options if o.strike is not None)
+        return build(Template.IRON_CONDOR, options, spot=middle, width=1, wing=1)
 
-    async def _nearest(self) -> tuple[list[Instrument], float]:
+    async def _listed(self, nth: int) -> list[Instrument]:
+        """Return the options of the nth expiry, by rising strike."""
         found = await self._vigil.catalogue.options(UNDERLYING)
-        nearest = min(o.expiry for o in found if o.expiry is not None)
-        [quote] = await UpstoxQuotes(self._vigil.rest).quotes([UNDERLYING])
-        return [o for o in found if o.expiry == nearest], quote.ltp
+        expiries = sorted({o.expiry for o in found if o.expiry is not None})
+        return [o for o in found if o.expiry == expiries[nth]]
 
     async def _until(self, condition: Callable[[], bool], what: str) -> None:
         began = time.monotonic()
@@ -371,7 +372,7 @@ def _named(order: Order) -> Wish:
 
 
 def _order_row(order: Order) -> Wish:
-    children = {c.order_id: [c.status, c.filled] for c in order.children}
+    children = {c.order_id: [c.status, c.filled, c.price] for c in order.children}
     return {
         "id": order.id,
         "external": order.external,
@@ -427,11 +428,19 @@ def main() -> None:
         wish = json.loads(line)
         pid = os.fork()
         if pid == 0:
-            asyncio.run(run(wish))
-            os._exit(0)
+            _be(wish)
         _say({"pid": pid})
         _, status = os.waitpid(pid, 0)
         _say({"dead": -os.waitstatus_to_exitcode(status)})
+
+
+def _be(wish: Wish) -> NoReturn:
+    try:
+        asyncio.run(run(wish))
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
 
 
 async def run(wish: Wish) -> None:

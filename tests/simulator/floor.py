@@ -10,6 +10,7 @@ from simulator.calendar import ExchangeCalendar
 from simulator.clock import ManualExchangeClock
 from simulator.faults import Faults
 from simulator.interest import Interest
+from simulator.memory import Memory
 from simulator.model import Instrument, Part
 from simulator.order_forms import read_modify, read_order
 from simulator.orders import Order
@@ -40,9 +41,15 @@ def body(**fields: Any) -> dict[str, Any]:
 class Floor:
     """The market's two best prices are 142.50 (300 units) and 142.70 (225); limits 100 to 200."""
 
-    def __init__(self, *more: Instrument, always_open: bool = True) -> None:
+    def __init__(
+        self,
+        *more: Instrument,
+        always_open: bool = True,
+        memory: Memory | None = None,
+        now_ms: int = T0,
+    ) -> None:
         self.market = TinyMarket(*more)
-        self.clock = ManualExchangeClock(datetime.fromtimestamp(T0 / 1000, UTC))
+        self.clock = ManualExchangeClock(datetime.fromtimestamp(now_ms / 1000, UTC))
         self.faults = Faults()
         self.interest = Interest()
         self._seconds = 0.0
@@ -54,7 +61,9 @@ class Floor:
             faults=self.faults,
             interest=self.interest,
             agenda=self.agenda,
+            memory=memory,
         )
+        self.broker.open_memory()
         self.told: list[Mapping[str, Any]] = []
         self.broker.listen(lambda _, message: self.told.append(message))
 

@@ -443,13 +443,13 @@ def test_nothing_is_placed_between_midnight_and_half_past_five(hour: int, closed
 
 def test_a_new_day_begins_with_an_empty_book() -> None:
     floor = Floor(always_open=False)
-    floor.place(price=142.7)
+    floor.place(price=142.7, product="D")
     floor.clock.advance(16 * HOURS)  # 01:30
     floor.broker.look_around()
 
     assert floor.account.orders == {}
     assert floor.account.trades == []
-    assert floor.account.positions[CALL, "I"].overnight_quantity == LOT
+    assert floor.account.positions[CALL, "D"].overnight_quantity == LOT
 
 
 # --- small parts

@@ -163,12 +163,12 @@ def test_shares_bought_for_delivery_are_holdings_on_the_next_day(floor: Floor) -
 
 def test_the_next_day_carries_what_is_open_and_settles_what_was_gained(floor: Floor) -> None:
     floor = Floor(always_open=False)
-    floor.place(price=142.7, quantity=150)
-    floor.place(price=142.5, transaction_type="SELL")
+    floor.place(price=142.7, quantity=150, product="D")
+    floor.place(price=142.5, transaction_type="SELL", product="D")
     before = floor.broker.available(USER)
     floor.clock.advance(16 * 3600)
     floor.broker.look_around()
-    position = floor.account.positions[CALL, "I"]
+    position = floor.account.positions[CALL, "D"]
 
     assert (position.overnight_quantity, position.open_price) == (75, 142.7)
     assert floor.broker.available(USER) == pytest.approx(before)

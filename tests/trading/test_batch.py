@@ -258,6 +258,17 @@ def test_books_that_cannot_be_read_mean_unknown_never_flat(rig: Rig) -> None:
     assert len(rig.exchange.placed) == 2
 
 
+def test_a_leg_that_stays_in_doubt_is_told_as_unknown_not_as_zero(rig: Rig) -> None:
+    rig.exchange.later(0.1, lambda: setattr(rig.exchange, "reads_fail_until", 1_000.0))
+    legs = (rig.leg(B, Do.FILL), rig.leg(S, Do.LOST))
+    basket = rig.send(*legs)
+    assert basket.state is BasketState.UNRESOLVED
+    assert [leg.residual for leg in basket.legs] == [150, None]
+    assert "leg 2: nobody knows" in basket.reason
+    assert len(rig.exchange.placed) == 2
+    books_agree(rig, basket)
+
+
 def test_what_was_closed_elsewhere_is_not_closed_again(rig: Rig) -> None:
     legs = (rig.leg(B, Do.FILL), rig.leg(S, Do.LATE_REJECT))
     rig.exchange.later(1.0, lambda: rig.exchange.trade_elsewhere(legs[0].instrument_key, S, 75))
@@ -296,6 +307,14 @@ def test_a_reversal_that_turns_up_after_the_next_one_was_filled_calls_for_a_pers
     assert later.state is BasketState.UNRESOLVED
     assert "leg 1: 150 more reversed than were bought" in later.reason
     books_agree(rig, later)
+
+
+def test_a_fault_of_our_own_leaves_no_basket_unwatched(rig: Rig) -> None:
+    rig.exchange.later(1.0, lambda: setattr(rig.exchange, "nonsense", True))
+    basket = rig.send(rig.leg(B, Do.FILL), rig.leg(S, Do.LATE_REJECT))
+    assert basket.state is BasketState.UNRESOLVED
+    assert "the desk failed to follow it (KeyError('quantity'))" in basket.reason
+    assert [alarm.id for alarm in rig.alarms] == [basket.id]
 
 
 def test_an_alarm_comes_back_if_more_turns_out_to_be_left(rig: Rig) -> None:
@@ -382,6 +401,8 @@ def test_a_double_press_makes_one_basket(rig: Rig) -> None:
     first, second = rig.run(press_twice()) or []
     assert first.id == second.id
     rig.finish()
+    # What would refuse a new one says nothing about this one.
+    rig.life.orders.gate.add(lambda _: "the kill switch is on")
     again = rig.run(rig.life.baskets.send(request))
     rig.restart()
     later = rig.run(rig.life.baskets.send(request))

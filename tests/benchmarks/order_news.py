@@ -1,0 +1,329 @@
+"""From an order update on the broker's stream to a cell of a page, and to programs that listen.
+
+Each is counted from when the exchange wrote the update to the stream (its ledger, by the same
+monotonic clock), so that the desk's own receiving, reading and merging are part of it.
+"""
+
+import json
+import random
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+from playwright.sync_api import Page
+
+from simulator.tokens import USER
+from tests.benchmarks.figures import Figure, below
+from tests.benchmarks.processes import (
+    ROOT,
+    TOKEN,
+    Process,
+    UnlimitedExchange,
+    browser,
+    desk,
+    folder,
+    load,
+    share,
+    unlimited_exchange,
+    until,
+)
+
+INSTRUMENTS: Final = 500
+RATE: Final = 400.0  # ticks/s, the default of settings.toml
+CLIENTS: Final = 100
+MANY: Final = 1_000
+PAUSE: Final = (0.15, 0.35)  # seconds between two orders; not in step with the refresh
+CASH: Final = 1e9  # rupees
+FILLED: Final = "● filled"
+# Notes when each order's row first shows each status. The name's title ends with the order's id.
+LISTEN: Final = """() => {
+  const seen = window.bench = {};
+  const look = () => {
+    const now = Date.now();
+    for (const row of document.querySelectorAll(".v-order")) {
+      const id = row.querySelector(".o-name")?.title.split(" · ").at(-1);
+      const shown = `${id} ${row.querySelector(".o-status")?.textContent}`;
+      if (!(shown in seen)) seen[shown] = now;
+    }
+  };
+  new MutationObserver(look).observe(
+    document.querySelector(".v-orders-table"),
+    { subtree: true, childList: true, characterData: true },
+  );
+}"""
+
+
+def run(*, short: bool = False) -> list[Figure]:
+    with unlimited_exchange(instruments=INSTRUMENTS, rate=RATE) as other_end, folder() as directory:
+        other_end.control("positions", user=USER, cash=CASH)
+        fast = {"VIGIL_ORDERS__PER_SECOND": "10"}
+        with desk(directory, other_end.url, variables=fast) as running:
+            hand = Hand(running, other_end, directory)
+            hand.ready()
+            page = _page(hand, orders=15 if short else 150)
+            few = _programs(hand, clients=CLIENTS, orders=10 if short else 150)
+            many = _programs(hand, clients=MANY, orders=2 if short else 10)
+    return [*page, *few.figures(), *many.figures()]
+
+
+class Hand:
+    """Places orders through the desk's own API, and fills them at the exchange."""
+
+    def __init__(self, running: Process, other_end: UnlimitedExchange, directory: Path) -> None:
+        self.running = running
+        self.other_end = other_end
+        self.token = (directory / "api_token").read_text()
+        self._rng = random.Random(7)
+        self._options = _options(other_end)
+        self._placed = 0
+
+    @property
+    def port(self) -> int:
+        port = urlsplit(self.running.url).port
+        assert port is not None
+        return port
+
+    def ready(self) -> None:
+        """Wait until an order can be placed, and place one of each option: nothing is new then."""
+        until(self._is_ready, within=30, what="the instruments, and the books of the account")
+        for _ in self._options:
+            self.place()
+            self.pause()
+
+    def _is_ready(self) -> bool:
+        try:
+            self.place()
+        except OSError:  # a refusal is one
+            return False
+        return True
+
+    def pause(self) -> None:
+        time.sleep(self._rng.uniform(*PAUSE))
+
+    def place(self, *, rests: bool = False) -> dict[str, Any]:
+        """Buy and sell lots in turn, at the market or where the price is not."""
+        key, lot = self._options[self._placed // 2 % len(self._options)]
+        buys = rests or self._placed % 2 == 0
+        self._placed += 1
+        body: dict[str, Any] = {
+            "nonce": f"bench-{self._placed}-{time.monotonic_ns()}", "instrument_key": key,
+            "side": "BUY" if buys else "SELL", "quantity": lot,
+        }  # fmt: skip
+        if rests:
+            body |= {"order_type": "LIMIT", "price": _lowest(self.other_end, key)}
+        return self._api("/api/accounts/main/orders", body)
+
+    def fill(self, order: dict[str, Any]) -> None:
+        [number] = order["broker_orders"]
+        self.other_end.control("fills", order_id=number)
+
+    def updates(self) -> dict[tuple[str, str, int], float]:
+        """Return when each state of each of the broker's orders was written to the stream first."""
+        first: dict[tuple[str, str, int], float] = {}
+        for update in self.other_end.updates():
+            row = update.message
+            if row["update_type"] == "order":
+                state = (row["order_id"], row["status"], row["filled_quantity"])
+                first.setdefault(state, update.at)
+        return first
+
+    def _api(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(
+            self.running.url + path, json.dumps(body).encode(), headers
+        )
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            told: dict[str, Any] = json.loads(answer.read())
+            return told
+
+
+def _options(other_end: UnlimitedExchange) -> list[tuple[str, int]]:
+    """Return key and lot of a few options."""
+    rows = [row for row in other_end.master() if row["instrument_type"] in ("CE", "PE")]
+    middle = len(rows) // 2
+    return [(row["instrument_key"], row["lot_size"]) for row in rows[middle : middle + 5]]
+
+
+def _lowest(other_end: UnlimitedExchange, key: str) -> float:
+    """Return the lower circuit limit."""
+    request = urllib.request.Request(
+        f"{other_end.url}/v2/market-quote/quotes?instrument_key={quote(key)}",
+        headers={"Authorization": f"Bearer {TOKEN}"},
+    )
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        [row] = json.loads(answer.read())["data"].values()
+    return float(row["lower_circuit_limit"])
+
+
+# A page
+
+
+def _page(hand: Hand, *, orders: int) -> list[Figure]:
+    """Have resting orders filled at any moment, and see when the page says so."""
+    with browser() as chromium:
+        page = chromium.new_page(viewport={"width": 1366, "height": 768})
+        page.goto(f"{hand.running.url}/orders")
+        page.wait_for_selector(".v-light[data-level=live]")
+        page.locator(".v-tab", has_text="All").click()
+        page.wait_for_selector(".v-tab[aria-selected=true]:has-text('All')")
+        page.wait_for_selector(".v-order")
+        page.evaluate(LISTEN)
+        late = _shown(hand, page, orders)
+    p99 = share(late, 0.99)
+    beside = (
+        f"p50 {share(late, 0.5):.0f}, most {max(late):.0f} ms of {len(late)} fills, of it the wait "
+        f"for the next refresh up to 250 ms; {load()}"
+    )
+    return [below("order update to the cell of a page p99", p99, "ms", 350, reference=beside)]
+
+
+def _shown(hand: Hand, page: Page, orders: int) -> list[float]:
+    """Return for each order the ms from the stream's last update of it to the page."""
+    offset = 1000 * (time.time() - time.monotonic())
+    numbers: dict[str, str] = {}
+    for _ in range(orders):
+        order = hand.place(rests=True)
+        hand.pause()
+        hand.fill(order)
+        numbers[order["id"]] = order["broker_orders"][0]
+    page.wait_for_timeout(1000)
+    seen: dict[str, float] = page.evaluate("() => window.bench")
+    written = {state[0]: at for state, at in hand.updates().items() if state[1] == "complete"}
+    return [
+        seen[f"{ours} {FILLED}"] - offset - 1000 * written[number]
+        for ours, number in numbers.items()
+    ]
+
+
+# Programs
+
+
+@dataclass(slots=True)
+class Programs:
+    """What so many listeners heard; latencies in ms, one of each update and each of them."""
+
+    clients: int
+    accepted: int
+    took: float  # seconds until all were greeted
+    memory: float  # kB of the desk for each
+    late: list[float] = field(default_factory=list)
+    last: list[float] = field(default_factory=list)  # until the last of all had an update
+    updates: int = 0
+    missing: int = 0  # receipts
+    orders: int = 0
+    cpu: float = 0.0  # seconds of the desk for each order, with all its news
+    load: str = ""
+
+    def figures(self) -> list[Figure]:
+        open_ = Figure(
+            f"programs accepted of {self.clients:,}",
+            self.accepted,
+            "sockets",
+            f"= {self.clients:,}",
+            self.accepted == self.clients,
+            f"all greeted within {self.took:.2f} s, {self.memory:.0f} kB of the desk each",
+        )
+        beside = (
+            f"p50 {share(self.late, 0.5):.1f} ms; the last of all p50 {share(self.last, 0.5):.1f}, "
+            f"p99 {share(self.last, 0.99):.1f} ms; {self.updates} updates of {self.orders} orders, "
+            f"{1000 * self.cpu:.0f} ms CPU an order; {self.load}"
+        )
+        p99 = share(self.late, 0.99)
+        name = f"order update to each of {self.clients:,} programs p99"
+        return [
+            open_,
+            below(name, p99, "ms", 20, reference=beside)
+            if self.clients == CLIENTS
+            else Figure(name, p99, "ms", reference=beside),
+            Figure("  receipts missing", self.missing, "", "= 0", self.missing == 0),
+        ]
+
+
+def _programs(hand: Hand, *, clients: int, orders: int) -> Programs:
+    with _crowd(hand) as ask:
+        before = hand.running.memory_mb
+        opened = ask(f"open {clients}")
+        until_quiet(hand.running)
+        memory = 1000 * (hand.running.memory_mb - before) / clients
+        found = Programs(clients, opened["open"], max(opened["took"]), memory, orders=orders)
+        ask("report")
+        used = hand.running.cpu_seconds
+        for _ in range(orders):
+            hand.place()
+            hand.pause()
+            if clients > CLIENTS:
+                time.sleep(1.0)  # one burst at a time
+        time.sleep(1.0)
+        found.cpu = (hand.running.cpu_seconds - used) / orders
+        told = ask("report")
+        found.load = load()
+    _match(found, told["heard"], hand.updates())
+    found.missing += told["lost"] * found.updates
+    return found
+
+
+def until_quiet(running: Process) -> None:
+    """Wait until a process has stopped doing what it was asked before."""
+    time.sleep(0.5)
+    busy = running.cpu_seconds
+    while True:
+        time.sleep(0.5)
+        now = running.cpu_seconds
+        if now - busy < 0.25:
+            return
+        busy = now
+
+
+def _match(
+    found: Programs,
+    heard: Sequence[tuple[dict[str, Any], list[float]]],
+    written: dict[tuple[str, str, int], float],
+) -> None:
+    """Match what was heard with what the stream said: the same order in the same state.
+
+    What the answer to the placing call or a read told first is not counted.
+    """
+    for message, receipts in heard:
+        order = message["data"]
+        if message["type"] != "order_update" or not order["steps"]:
+            continue
+        step = order["steps"][-1]
+        states = [(n, step["raw_status"], step["filled"]) for n in order["broker_orders"]]
+        if step["seen_by"] != "stream" or not states or states[0] not in written:
+            continue
+        late = [1000 * (at - written[states[0]]) for at in receipts]
+        found.updates += 1
+        found.late += late
+        found.last.append(max(late))
+        found.missing += found.clients - len(receipts)
+
+
+@contextmanager
+def _crowd(hand: Hand) -> Iterator[Any]:
+    """Run the listeners; yield what asks them."""
+    command = [sys.executable, "-m", "tests.benchmarks.crowd"]
+    command += ["--port", str(hand.port), "--token", hand.token]
+    pipe = subprocess.PIPE
+    popen = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
+    given, told = popen.stdin, popen.stdout
+    assert given is not None
+    assert told is not None
+
+    def ask(words: str) -> Any:
+        given.write(words + "\n")
+        given.flush()
+        return json.loads(told.readline())
+
+    try:
+        yield ask
+    finally:
+        given.close()
+        popen.wait(10)
+        told.close()
