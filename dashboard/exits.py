@@ -270,6 +270,7 @@ class ExitSheet:
             self._send = ui.button(self._button_words(), on_click=self._press, color=None)
             self._send.props("unelevated no-caps").classes("v-send").mark("send-exit")
             self._send.disable()
+        self._judge()
         ui.timer(LOOK, self._look)
 
     def _draw_words(self) -> None:

@@ -145,13 +145,13 @@ def average(order: Order) -> Shown:
 
 
 def lasted(order: Order) -> str:
-    """Return how long it took from the intent to the last news, in ms while that is short."""
+    """Return how long it took from the intent to the last news, in ms below a second."""
     return elapsed(order.updated - order.created)
 
 
 def elapsed(span: timedelta) -> str:
     seconds = max(0.0, span.total_seconds())
-    return fmt.milliseconds(seconds * 1000) if seconds < 10 else fmt.age(seconds)
+    return fmt.milliseconds(seconds * 1000) if seconds < 1 else fmt.age(seconds)
 
 
 def note(order: Order) -> str:

@@ -122,7 +122,7 @@ class Baskets:
         for basket in await self._journal.baskets(since=today):
             if self._book.get(basket.id) is None:
                 self._book.load(basket)
-                self._follow(basket.id)
+                self._follow(basket.id, resumed=True)
                 if basket.alarming:
                     self.unresolved.emit(self._book.known(basket.id))
 
@@ -225,14 +225,16 @@ class Baskets:
 
     # following
 
-    def _follow(self, batch_id: str) -> None:
+    def _follow(self, batch_id: str, *, resumed: bool = False) -> None:
         if not self._book.known(batch_id).state.final:
-            task = asyncio.create_task(self._run(batch_id))
+            task = asyncio.create_task(self._run(batch_id, resumed=resumed))
             self._tasks[batch_id] = task
             task.add_done_callback(lambda _: self._tasks.pop(batch_id, None))
 
-    async def _run(self, batch_id: str) -> None:
+    async def _run(self, batch_id: str, *, resumed: bool) -> None:
         try:
+            if resumed:  # a cancel that was sent before the stop need not be sent again
+                await self._unwinding.read(batch_id)
             if self._book.known(batch_id).state is BasketState.PLACING:
                 await self._settle(batch_id)
             if self._book.known(batch_id).state is BasketState.COMPENSATING:

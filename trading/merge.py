@@ -13,9 +13,12 @@ from typing import Final
 from trading.model import UNKNOWN
 from trading.order import BrokerOrder, Fill, Order, OrderRequest, OrderStatus
 
+ACCEPTED: Final = "accepted"  # our word for a child of which only the number is known
+DAY_OVER: Final = "day over"  # our word for one that the broker did not list the day after
+
 # The words of an order on its way to the exchange; it never goes back to one of them.
 _EARLY: Final = {
-    "accepted": 0,  # our own word: the placing call was answered, nothing more is known
+    ACCEPTED: 0,
     "put order req received": 1,
     "after market order req received": 1,
     "validation pending": 2,
@@ -27,18 +30,40 @@ _ON_THE_BOOK: Final = 4
 def newer(known: BrokerOrder | None, told: BrokerOrder) -> BrokerOrder:
     """Return what holds after `told`; `known` itself if it says nothing new.
 
-    A final state is final. Filled quantities only grow, so a smaller one is a straggler. The
+    A final state is final, unless it is one that we only inferred (`DAY_OVER`). Filled quantities
+    only grow, so a smaller one is a straggler, and a larger one is a fact whenever it comes. The
     broker's times have a resolution of one second and decide only where they differ.
     """
+    told = _whole(told)
     if known is None:
         return told
+    if known.raw_status == DAY_OVER:
+        return told if told.filled >= known.filled else _with_fills(told, known)
     if known.status.final:
-        return told if told.status.final and told.filled > known.filled else _priced(known, told)
+        return _after_the_end(known, told)
     if told.status.final:
-        return replace(told, filled=max(known.filled, told.filled))
+        return _priced(told, known) if told.filled >= known.filled else _with_fills(told, known)
     if told.filled != known.filled:
         return told if told.filled > known.filled else known
     return known if _straggles(known, told) else _priced(told, known)
+
+
+def _whole(told: BrokerOrder) -> BrokerOrder:
+    """Take the broker at its word that an order is complete, though its count lags behind."""
+    if told.status is OrderStatus.FILLED and told.filled < told.quantity:
+        return replace(told, filled=told.quantity)
+    return told
+
+
+def _after_the_end(known: BrokerOrder, told: BrokerOrder) -> BrokerOrder:
+    """Return a final order after a late word: a fill still counts, everything else is old."""
+    if told.filled <= known.filled:
+        return _priced(known, told)
+    return told if told.status.final else _with_fills(known, told)
+
+
+def _with_fills(order: BrokerOrder, other: BrokerOrder) -> BrokerOrder:
+    return replace(order, filled=other.filled, average_price=other.average_price)
 
 
 def _straggles(known: BrokerOrder, told: BrokerOrder) -> bool:
@@ -68,39 +93,47 @@ def _priced(order: BrokerOrder, other: BrokerOrder) -> BrokerOrder:
 
 def with_child(order: Order, child: BrokerOrder) -> Order:
     """Return the order with this state of one of its children, everything else made to agree."""
-    others = tuple(c for c in order.children if c.order_id != child.order_id)
+    known = next((c for c in order.children if c.order_id == child.order_id), None)
+    others = tuple(c for c in order.children if c is not known)
     children = tuple(sorted((*others, child), key=lambda c: (len(c.order_id), c.order_id)))
-    return summed(replace(order, children=children))
+    request = order.request if others else _as_modified(order.request, known, child)
+    return summed(replace(order, request=request, children=children))
 
 
 def summed(order: Order, *, all_known: bool = False) -> Order:
     """Derive status, fills and message from the children; without any, nothing changes.
 
-    A sliced order is not final before all of its slices have been told of, unless a read by its
-    tag has shown that there are no more (`all_known`).
+    A sliced order is not final before all of its slices have been told of, unless a read has shown
+    that there are no more (`all_known`).
     """
     children = order.children
     if not children:
         return order
     filled = sum(c.filled for c in children)
-    request = order.request if len(children) > 1 else _as_modified(order, children[0])
     return replace(
         order,
-        request=request,
-        status=_status(order, request.quantity, filled, all_known=all_known),
+        status=_status(order, filled, all_known=all_known),
         filled=filled,
         average_price=average(children),
-        message=next((c.message for c in reversed(children) if c.message), ""),
+        message=_twice(order) or next((c.message for c in reversed(children) if c.message), ""),
     )
 
 
-def _as_modified(order: Order, child: BrokerOrder) -> OrderRequest:
-    """Return the request as it stands at the broker, who may have been told of a change."""
+def _as_modified(
+    request: OrderRequest, known: BrokerOrder | None, child: BrokerOrder
+) -> OrderRequest:
+    """Return the request as it stands at the broker, who may have been told of a change.
+
+    A smaller quantity is one only if it was another before: the first slice that is told of is
+    smaller, too.
+    """
     if child.quantity <= 0:  # only its number is known
-        return order.request
+        return request
+    was = 0 if known is None or known.raw_status == ACCEPTED else known.quantity
+    changed = child.quantity > request.quantity or (was and was != child.quantity)
     return replace(
-        order.request,
-        quantity=child.quantity,
+        request,
+        quantity=child.quantity if changed else request.quantity,
         order_type=child.order_type,
         price=child.price,
         trigger=child.trigger,
@@ -108,7 +141,17 @@ def _as_modified(order: Order, child: BrokerOrder) -> OrderRequest:
     )
 
 
-def _status(order: Order, quantity: int, filled: int, *, all_known: bool) -> OrderStatus:
+def _twice(order: Order) -> str:
+    """Return in words that the broker has more under our tag than we have ever sent."""
+    asked, there = order.request.quantity, sum(c.quantity for c in order.children)
+    if len(order.children) == 1 or there <= asked:
+        return ""
+    count = len(order.children)
+    return f"{asked} were sent, but the broker has {there} in {count} orders with this tag"
+
+
+def _status(order: Order, filled: int, *, all_known: bool) -> OrderStatus:
+    quantity = order.request.quantity
     statuses = {c.status for c in order.children}
     if not all(status.final for status in statuses):
         return OrderStatus.WORKING
@@ -124,7 +167,8 @@ def average(children: Iterable[BrokerOrder]) -> float:
     """Return rupees over all that was filled; NaN if nothing was or a price is still unknown."""
     filled = [c for c in children if c.filled]
     units = sum(c.filled for c in filled)
-    return sum(c.filled * c.average_price for c in filled) / units if units else UNKNOWN
+    price = sum(c.filled * c.average_price for c in filled) / units if units else UNKNOWN
+    return UNKNOWN if math.isnan(price) else price  # the one NaN, which is equal to itself
 
 
 def grown(fills: Sequence[Fill], child: BrokerOrder, *, at: datetime, is_mock: bool) -> list[Fill]:
@@ -137,8 +181,7 @@ def grown(fills: Sequence[Fill], child: BrokerOrder, *, at: datetime, is_mock: b
     more = child.filled - known
     if more <= 0:
         return _priced_fills(fills, child) if more == 0 else list(fills)
-    values = [f.price * f.quantity for f in fills]
-    price = (child.average_price * child.filled - sum(values)) / more
+    value = child.average_price * child.filled - sum(f.price * f.quantity for f in fills)
     fill = Fill(
         account=child.account,
         order_id=child.order_id,
@@ -147,7 +190,7 @@ def grown(fills: Sequence[Fill], child: BrokerOrder, *, at: datetime, is_mock: b
         product=child.product,
         side=child.side,
         quantity=more,
-        price=price,
+        price=_believable(value / more),
         at=child.exchange_time or at,
         is_mock=is_mock,
     )
@@ -159,15 +202,25 @@ def _priced_fills(fills: Sequence[Fill], child: BrokerOrder) -> list[Fill]:
     if not unknown or math.isnan(child.average_price):
         return list(fills)
     known = sum(f.price * f.quantity for f in fills if not math.isnan(f.price))
-    price = (child.average_price * child.filled - known) / sum(f.quantity for f in unknown)
+    left = child.average_price * child.filled - known
+    price = _believable(left / sum(f.quantity for f in unknown))
     return [replace(f, price=price) if math.isnan(f.price) else f for f in fills]
+
+
+def _believable(price: float) -> float:
+    """Return a derived price, or unknown: from rounded averages it may come out below zero."""
+    return price if price > 0 else UNKNOWN
 
 
 def settled(fills: Sequence[Fill], trades: Sequence[Fill]) -> list[Fill]:
     """Return the broker's own rows once they tell of everything that the order told of.
 
-    The list of trades may lag behind the order, so a shorter one changes nothing.
+    The list of trades may lag behind the order, so a shorter one changes nothing; nor does one
+    without prices where we have them. A row that is told twice is one.
     """
-    if sum(t.quantity for t in trades) < sum(f.quantity for f in fills):
+    rows = list(dict.fromkeys(trades))
+    told, known = sum(t.quantity for t in rows), sum(f.quantity for f in fills)
+    lacks = any(math.isnan(t.price) for t in rows)
+    if told < known or (lacks and told == known):
         return list(fills)
-    return sorted(trades, key=lambda t: (t.at, t.trade_id))
+    return sorted(rows, key=lambda t: (t.at, t.trade_id))

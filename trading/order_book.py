@@ -1,13 +1,15 @@
 """All orders of the day, ours and those placed elsewhere: one owner, one rule for every update."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 from trading.broker import OrderJournal
 from trading.clock import Clock
-from trading.merge import grown, newer, settled, summed, with_child
+from trading.hours import IST
+from trading.merge import ACCEPTED, grown, newer, settled, summed, with_child
 from trading.model import UNKNOWN
 from trading.order import (
     BrokerOrder,
@@ -22,7 +24,7 @@ from trading.signal import Signal
 
 log = logging.getLogger(__name__)
 
-ACCEPTED: Final = "accepted"  # our word for a child of which only the number is known
+MOST_STEPS: Final = 200  # of one order; beyond them only its end is added
 Number = tuple[str, str]  # account, the broker's order number
 
 
@@ -82,6 +84,8 @@ class OrderBook:
         for fill in fills:
             number = (fill.account, fill.order_id)
             self._fills[number] = (*self._fills.get(number, ()), fill)
+            if fill.value is None:
+                self.unpriced.add(fill.account)
         for (account, order_id), known in self._fills.items():
             self.filled.emit(OrderFills(account, order_id, known))
 
@@ -95,6 +99,8 @@ class OrderBook:
         order = self._find(told)
         if order is None and self._may_be_awaited(told):
             self._early.append((told, seen_by))  # its answer brings the number
+            return
+        if order is None and self._is_history(told):
             return
         if order is None:
             order = self._external(told)
@@ -111,8 +117,7 @@ class OrderBook:
         order = self._orders[order_id]
         numbers = tuple(numbers)
         for number in numbers:
-            key = (order.request.account, number)
-            self._numbers[key] = order_id
+            self._claim((order.request.account, number), order_id)
             order = self._orders[order_id]
             if all(c.order_id != number for c in order.children):
                 child = _only_a_number(order, number, alone=len(numbers) == 1)
@@ -122,13 +127,13 @@ class OrderBook:
     def judged(self, order_id: str, status: OrderStatus, message: str, *, seen_by: str) -> None:
         """Set the state of an intent that no broker's order speaks for."""
         order = self._orders[order_id]
-        if not order.children and order.status is not status:
+        if not order.children and (order.status, order.message) != (status, message):
             after = replace(order, status=status, message=message)
             self._put(after, status.value, seen_by, message, 0)
         self._replay_early()
 
     def complete(self, order_id: str) -> None:
-        """Note that a read by the tag has shown every child there is."""
+        """Note that a read has shown every child there is."""
         order = self._orders[order_id]
         after = summed(order, all_known=True)
         if after.status is not order.status:
@@ -141,18 +146,76 @@ class OrderBook:
             rows.setdefault(trade.order_id, []).append(trade)
         for order_id, found in rows.items():
             number = (account, order_id)
-            self._keep_fills(number, settled(self._fills.get(number, ()), found))
+            known = self._fills.get(number, ())
+            self._keep_fills(number, settled(known, self._of_the_order(number, found)))
         if not any(f.value is None for f in self.fills(account)):
             self.unpriced.discard(account)
+
+    def forget(self, before: datetime) -> None:
+        """Drop final orders that were created and last changed before this moment, with fills.
+
+        The disk keeps them; what is dropped is what a start of today would not load.
+        """
+        old = [
+            order
+            for order in self._orders.values()
+            if order.status.final and max(order.created, order.updated) < before
+        ]
+        for order in old:
+            del self._orders[order.id]
+            for child in order.children:
+                number = (child.account, child.order_id)
+                if self._numbers.get(number) == order.id:
+                    del self._numbers[number]
+        for number, fills in list(self._fills.items()):
+            if number not in self._numbers and all(fill.at < before for fill in fills):
+                del self._fills[number]
 
     # inside
 
     def _find(self, told: BrokerOrder) -> Order | None:
-        order_id = self._numbers.get((told.account, told.order_id))
-        if order_id is not None:
-            return self._orders[order_id]
-        order = self._orders.get(told.tag) if told.tag else None
-        return order if order is not None and order.request.account == told.account else None
+        number = (told.account, told.order_id)
+        known = self._orders.get(self._numbers.get(number, ""))
+        ours = self._orders.get(told.tag) if told.tag else None
+        if ours is None or not _is_its_own(ours, told):
+            return known
+        if known is None or known.external:
+            self._claim(number, ours.id)
+            return self._orders[ours.id]
+        return known
+
+    def _claim(self, number: Number, order_id: str) -> None:
+        """Note whose number this is; what was taken for somebody else's order may be ours."""
+        owner = self._orders.get(self._numbers.get(number, ""))
+        self._numbers[number] = order_id
+        if owner is None or owner.id == order_id or not owner.external:
+            return
+        for child in owner.children:
+            self._put_child(self._orders[order_id], child, "us")
+        words = f"this is our own order {order_id}"
+        gone = replace(owner, status=OrderStatus.NOT_PLACED, children=(), filled=0, message=words)
+        self._put(gone, OrderStatus.NOT_PLACED.value, "us", words, 0)
+
+    def _of_the_order(self, number: Number, trades: Sequence[Fill]) -> Sequence[Fill]:
+        """Return the trades as fills of this order; none of them if one is of something else."""
+        order = self._orders.get(self._numbers.get(number, ""))
+        child = (
+            next((c for c in order.children if c.order_id == number[1]), None) if order else None
+        )
+        if child is None:
+            return trades
+        for trade in trades:
+            if (trade.instrument_key, trade.side) != (child.instrument_key, child.side):
+                log.error("trade %s is not of order %s: not believed", trade.trade_id, number[1])
+                return ()
+        return [replace(trade, product=child.product) for trade in trades]
+
+    def _is_history(self, told: BrokerOrder) -> bool:
+        """Return whether it was over before today: the broker may still list it, we do not."""
+        moments = [moment for moment in (told.placed, told.exchange_time) if moment]
+        if not told.status.final or told.is_amo or not moments:
+            return False
+        return max(moments).astimezone(IST).date() < self._clock.now().astimezone(IST).date()
 
     def _may_be_awaited(self, told: BrokerOrder) -> bool:
         wanted = (told.account, told.instrument_key, told.side)
@@ -195,8 +258,10 @@ class OrderBook:
     def _put(self, order: Order, raw_status: str, seen_by: str, message: str, filled: int) -> None:
         """Keep and tell a new state of an order, with the step that led to it."""
         before, now = self._orders.get(order.id), self._clock.now()
-        step = Step(order.status, raw_status, filled, now, seen_by, message)
-        after = replace(order, updated=now, steps=(*order.steps, step))
+        steps = order.steps
+        if len(steps) < MOST_STEPS or order.status.final:
+            steps = (*steps, Step(order.status, raw_status, filled, now, seen_by, message))
+        after = replace(order, updated=now, steps=steps)
         self._orders[order.id] = after
         self._journal.keep(after)
         self.changes.emit(OrderMoved(before, after))
@@ -220,6 +285,16 @@ class OrderBook:
             self.unpriced.add(told.account)
         self._journal.keep_fills(told)
         self.filled.emit(told)
+
+
+def _is_its_own(order: Order, told: BrokerOrder) -> bool:
+    """Return whether an order with its tag can be what it asked for: a tag may be copied."""
+    asked = order.request
+    return (asked.account, asked.instrument_key, asked.side) == (
+        told.account,
+        told.instrument_key,
+        told.side,
+    )
 
 
 def _only_a_number(order: Order, number: str, *, alone: bool) -> BrokerOrder:

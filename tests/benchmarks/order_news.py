@@ -265,7 +265,7 @@ def _programs(hand: Hand, *, clients: int, orders: int) -> Programs:
         told = ask("report")
         found.load = load()
     _match(found, told["heard"], hand.updates())
-    found.missing += told["lost"] * found.updates
+    found.accepted -= told["lost"]
     return found
 
 
@@ -286,23 +286,24 @@ def _match(
     heard: Sequence[tuple[dict[str, Any], list[float]]],
     written: dict[tuple[str, str, int], float],
 ) -> None:
-    """Match what was heard with what the stream said: the same order in the same state.
+    """Match what was heard with what the stream said: the first message with each step of it.
 
-    What the answer to the placing call or a read told first is not counted.
+    What the answer to the placing call or a read told before the stream is not counted.
     """
-    for message, receipts in heard:
-        order = message["data"]
-        if message["type"] != "order_update" or not order["steps"]:
-            continue
-        step = order["steps"][-1]
-        states = [(n, step["raw_status"], step["filled"]) for n in order["broker_orders"]]
-        if step["seen_by"] != "stream" or not states or states[0] not in written:
-            continue
-        late = [1000 * (at - written[states[0]]) for at in receipts]
-        found.updates += 1
-        found.late += late
-        found.last.append(max(late))
+    told = [(message["data"], at) for message, at in heard if message["type"] == "order_update"]
+    counted: set[tuple[str, str, int]] = set()
+    for order, receipts in sorted(told, key=lambda row: len(row[0]["steps"])):
         found.missing += found.clients - len(receipts)
+        for step in order["steps"]:
+            for number in order["broker_orders"]:
+                state = (number, step["raw_status"], step["filled"])
+                if step["seen_by"] != "stream" or state in counted or state not in written:
+                    continue
+                counted.add(state)
+                late = [1000 * (at - written[state]) for at in receipts]
+                found.late += late
+                found.last.append(max(late))
+    found.updates = len(counted)
 
 
 @contextmanager

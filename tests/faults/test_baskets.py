@@ -1,6 +1,7 @@
 """Baskets through the whole desk and the running exchange: the outcome is the broker's book."""
 
 import asyncio
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from trading.basket import Basket, BasketRequest, BasketState, LegStatus, OnFill
 from trading.order import OrderRequest, OrderType, Side
 from trading.strategies import Template, build
 
-SEEDS = 12  # of random baskets; each is a desk of its own
+SEEDS = int(os.environ.get("TEST_BASKETS", "12"))  # random baskets, each on a desk of its own
 # What may go wrong with a leg, as faults of the exchange.
 TROUBLES: tuple[dict[str, Any], ...] = (
     {"name": "reject_order", "how": "status"},
@@ -114,6 +115,7 @@ async def test_random_baskets_with_random_troubles_end_as_the_broker_says(
                 trouble |= {"line": chance.randint(1, len(legs))}
             desk.fault(name, **trouble)
         basket = await sent(desk, legs, within=60)
+        print(f"seed {seed}: {len(legs)} legs ended as {basket.state}")
         desk.exchange.faults.clear()
         if basket.state is BasketState.UNRESOLVED:
             return
