@@ -295,6 +295,7 @@ class ExitSheet:
         self._replan()
         if self._looks % CHECK_LOOKS == 0:
             await asyncio.gather(*(line.ask() for line in self._lines))
+            self._replan()  # what it denies is said on the lines
         self._looks += 1
         self._judge()
 

@@ -241,7 +241,7 @@ class _OrderLine:
         self._act = button
 
     def show(self, order: Order) -> None:
-        self._price.show(Shown(order_words.price_cell(order.request)))
+        self._price.show(order_words.price_cell(order.request))
         self._status.show(order_words.status(order))
         self._act.set_visibility(bool(order.children))
 

@@ -7,7 +7,7 @@ import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from trading.broker import Broker, Line, OrderJournal, Placed
@@ -24,6 +24,7 @@ from trading.errors import (
     VigilError,
 )
 from trading.hours import IST, Phase, TradingHours
+from trading.merge import DAY_OVER
 from trading.model import Instrument, segment_of
 from trading.order import (
     BrokerOrder,
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 APP: Final = "vigil"
+LINGER: Final = timedelta(hours=1)  # that an order of yesterday stays after its last change
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,13 @@ class Patience:
     """Seconds. An order without an answer is looked for by its tag, at most so often."""
 
     first_look: float = 2.0
-    between_looks: float = 5.0
+    between_looks: float = 5.0  # doubled with each look that fails, up to `longest`
+    longest: float = 30.0
     looks: int = 5  # successful reads that do not show it, before it counts as never placed
     confirm: float = 2.0  # after a cancel or modify, before the order is read again
     answer: float = 15.0  # of one write, whatever the transport thinks
+    read: float = 30.0  # of the books, with all waiting for a turn
+    lost: float = 600.0  # that an order of an earlier day stays in doubt, for others to see it
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +84,13 @@ class ReadFailed:
 class Gate:
     """Why an order may not be sent now, apart from what is wrong with the order itself.
 
-    Rules are asked in turn; the first reason denies. An exit passes rules of entries.
+    Rules are asked in turn; the first reason denies. An exit passes rules of entries, if it is one:
+    to say so is not enough.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_exit: Callable[[OrderRequest], bool] = lambda request: True) -> None:
+        """`is_exit` judges requests that say that they reduce."""
+        self._is_exit = is_exit
         self._rules: list[tuple[Callable[[OrderRequest], str], bool]] = []
 
     def add(self, rule: Callable[[OrderRequest], str], *, exits_too: bool = False) -> None:
@@ -90,7 +98,8 @@ class Gate:
         self._rules.append((rule, exits_too))
 
     def reason(self, request: OrderRequest) -> str:
-        asked = (r(request) for r, exits_too in self._rules if exits_too or not request.reduces)
+        leaves = request.reduces and self._is_exit(request)
+        asked = (rule(request) for rule, exits_too in self._rules if exits_too or not leaves)
         return next((reason for reason in asked if reason), "")
 
 
@@ -119,6 +128,14 @@ def on_a_sound_disk(stats: Callable[[], StorageStats]) -> Callable[[OrderRequest
         return f"storage is {storage.state} ({storage.reason}): exits only until it is mended"
 
     return rule
+
+
+@dataclass(frozen=True, slots=True)
+class _Press:
+    """What was asked for together, and the work of writing it down and sending it."""
+
+    requests: tuple[OrderRequest, ...]
+    work: asyncio.Task[list[Order]]
 
 
 class OrderManager:
@@ -162,6 +179,10 @@ class OrderManager:
         self._sent: deque[float] = deque(maxlen=most_a_second)
         self._doubts: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._presses: dict[str, _Press] = {}  # by nonce, of this run
+        self._counted: set[str] = set()  # nonces on their way to the disk
+        self._reading = {account: asyncio.Lock() for account in brokers}
+        self._stopped = False
         for broker in self._brokers.values():
             broker.order_updates.subscribe(self._on_update)
 
@@ -184,15 +205,19 @@ class OrderManager:
     async def start(self) -> None:
         """Load today's orders. Those that were never answered are in doubt, and looked for."""
         today = self._clock.now().astimezone(IST).replace(hour=0, minute=0, second=0, microsecond=0)
-        self.book.load(
-            await self._journal.orders(since=today), await self._journal.fills(since=today)
+        orders = await self._journal.orders(since=today)
+        fills = await self._journal.fills(since=today)
+        self.book.load(  # an account that is in the settings no more has nobody to ask
+            [order for order in orders if order.request.account in self._brokers],
+            [fill for fill in fills if fill.account in self._brokers],
         )
         for order in self.book.working():
             if not order.children:
                 self._doubt(order, "the desk stopped before the broker answered")
 
     async def stop(self) -> None:
-        """Stop looking for orders; nothing that was sent is forgotten, the disk has it."""
+        """Send nothing any more; nothing that was sent is forgotten, the disk has it."""
+        self._stopped = True
         for task in (*self._doubts.values(), *self._tasks):
             task.cancel()
         await asyncio.gather(*self._doubts.values(), *self._tasks, return_exceptions=True)
@@ -221,49 +246,90 @@ class OrderManager:
     async def place_many(self, requests: Sequence[OrderRequest]) -> list[Order]:
         """Send orders of one account in one call; return them in the order of the requests.
 
-        If this press was seen before, its orders are returned and nothing is sent.
+        If this press was seen before, its orders are returned and nothing is sent. Raises Denied
+        if nothing was sent, whatever the reason.
         """
-        account = requests[0].account
-        if any(request.account != account for request in requests):
-            raise Denied("the lines are of different accounts")
-        for request in requests:
-            if found := await self.check(request):
-                raise denial(found)
-        orders = [self._intent(request) for request in requests]
-        committed = await self._journal.open_intents(orders)
-        if committed[0].id != orders[0].id:
-            return [self.book.get(order.id) or order for order in committed]
-        self._count(len(orders))
-        for order in orders:
-            self.book.add(order)
+        asked = tuple(requests)
+        if len({request.account for request in asked}) != 1:
+            raise Denied("orders that are sent together are of one account. Nothing was sent.")
+        press = self._pressed(asked)
+        if press is None:
+            for request in asked:
+                if found := await self.check(request):
+                    raise denial(found)
+            press = self._pressed(asked) or self._press(asked)
         # Whoever pressed may go away; what was sent must still be accounted for.
-        await asyncio.shield(self._spawn(self._send(account, orders)))
-        return [self._known(order.id) for order in orders]
+        made = await asyncio.shield(press.work)
+        return [self.book.get(order.id) or order for order in made]
 
     async def modify(self, order_id: str, change: OrderChange) -> Order:
         """Ask the broker for a change; return the order as it is known afterwards."""
+        if change == OrderChange():
+            raise denial([Problem("change", "it changes nothing")])
         order = self._changeable(order_id)
         if len(order.children) > 1:
             raise Denied("a sliced order cannot be modified: cancel it and place it anew")
-        if found := await self.check(_changed(order.request, change)):
+        changed = _changed(order.request, change)
+        if found := await self.check(changed):
             raise denial(found)
-        child = order.children[0]
+        order = self._changeable(order_id)  # it may have been filled meanwhile
+        if changed.quantity <= order.filled:
+            words = f"{order.filled} are filled already: more than that, or cancel the rest"
+            raise denial([Problem("quantity", words)])
+        self._count([changed])
         broker = self._brokers[order.request.account]
-        await self._write(order, broker.modify(child, change))
+        await self._write(order, broker.modify(order.children[0], change))
         return self._known(order_id)
 
     async def cancel(self, order_id: str) -> Order:
-        """Ask the broker to cancel what is still open; a refusal is read up, never believed."""
+        """Ask the broker to cancel what is still open; a refusal is read up, never believed.
+
+        Of a sliced order every slice is tried, whatever becomes of the others.
+        """
         order = self._changeable(order_id)
         broker = self._brokers[order.request.account]
-        for child in order.children:
-            if not child.status.final:
-                await self._write(order, broker.cancel(child.order_id))
+        refused: VigilError | None = None
+        for number in [child.order_id for child in order.children]:
+            if any(c.order_id == number and c.status.final for c in self._known(order_id).children):
+                continue
+            try:
+                await self._write(order, broker.cancel(number))
+            except VigilError as error:
+                refused = error
+        if refused is not None and not self._known(order_id).status.final:
+            raise refused
         return self._known(order_id)
 
     async def cancel_all(self, account: str) -> list[Order]:
-        found = [order for order in self.working(account) if order.children]
-        return list(await asyncio.gather(*(self.cancel(order.id) for order in found)))
+        """Ask to cancel everything that works; return it as it is known then.
+
+        Each is tried, and tried again where the limit of calls was in the way, before VigilError
+        tells of those that certainly still work. What is in doubt cannot be cancelled: it is
+        returned as it is.
+        """
+        found = self.working(account)
+        tries = (self._cancel_in_turn(order.id) for order in found if order.children)
+        failed = [f for f in await asyncio.gather(*tries) if f]
+        if failed:
+            raise VigilError(f"{len(failed)} of {len(found)} orders still work: {failed[0]}")
+        return [self._known(order.id) for order in found]
+
+    async def _cancel_in_turn(self, order_id: str) -> str:
+        """Return in words why it could not be cancelled, empty if it was asked for."""
+        words = ""
+        for _ in range(2 * self._patience.looks):
+            try:
+                await self.cancel(order_id)
+            except Denied:  # there is nothing left to cancel
+                return ""
+            except RateLimited as error:
+                words = str(error)
+                await self._sleep(error.retry_after)
+            except VigilError as error:
+                return str(error)
+            else:
+                return ""
+        return words
 
     # finding out
 
@@ -271,7 +337,8 @@ class OrderManager:
         """Look for an order by its tag now; raise VigilError if the broker cannot be asked."""
         order = self._known(order_id)
         if not order.external:
-            found = await self._brokers[order.request.account].orders_tagged(order_id)
+            broker = self._brokers[order.request.account]
+            found = await self._in_time(broker.orders_tagged(order_id))
             for told in found:
                 self.book.told(told, seen_by="read")
             if found:
@@ -281,23 +348,42 @@ class OrderManager:
     async def reconcile(self, account: str, *, why: str) -> None:
         """Read the broker's three books and take in what they say; raise VigilError if one fails.
 
-        Positions first: a fill in between then shows as a difference, not as an agreement.
+        Positions first: a fill in between then shows as a difference, not as an agreement. One
+        reading at a time, so that no older one comes after a newer one.
         """
+        async with self._reading[account]:
+            ended = [o for o in self.working(account) if _has_ended(o)]
+            try:
+                orders, trades, positions = await self._in_time(self._books(account))
+            except Exception as error:
+                log.warning("the books of %s could not be read (%s): %s", account, why, error)
+                self.read_failed.emit(ReadFailed(account, str(error), self._clock.now()))
+                raise
+            for told in orders:
+                self.book.told(told, seen_by="read")
+            for order in ended:
+                if self.book.get(order.id) is order:  # no other slice has shown up
+                    self.book.complete(order.id)
+            self.book.settle(account, trades)
+            self._end_yesterday(account, {told.order_id for told in orders})
+            self.reconciled.emit(
+                BookRead(account, tuple(orders), tuple(trades), tuple(positions), self._clock.now())
+            )
+
+    async def _books(
+        self, account: str
+    ) -> tuple[list[BrokerOrder], list[Fill], list[BrokerPosition]]:
         broker = self._brokers[account]
+        positions = await broker.positions()
+        trades, orders = await asyncio.gather(broker.trades(), broker.orders())
+        return orders, trades, positions
+
+    async def _in_time(self, read: Coroutine[Any, Any, T]) -> T:
         try:
-            positions = await broker.positions()
-            trades, orders = await asyncio.gather(broker.trades(), broker.orders())
-        except VigilError as error:
-            log.warning("the books of %s could not be read (%s): %s", account, why, error)
-            self.read_failed.emit(ReadFailed(account, str(error), self._clock.now()))
-            raise
-        for told in orders:
-            self.book.told(told, seen_by="read")
-        self.book.settle(account, trades)
-        self._end_yesterday(account, {told.order_id for told in orders})
-        self.reconciled.emit(
-            BookRead(account, tuple(orders), tuple(trades), tuple(positions), self._clock.now())
-        )
+            async with asyncio.timeout(self._patience.read):
+                return await read
+        except TimeoutError:
+            raise Retryable(f"no answer within {self._patience.read:g} s") from None
 
     # inside
 
@@ -306,29 +392,97 @@ class OrderManager:
         mock = self._mock[request.account]
         return Order(new_tag(now), request, OrderStatus.SENT, now, now, is_mock=mock)
 
-    def _count(self, orders: int) -> None:
-        self._sent.extend([self._clock.monotonic()] * orders)
+    def _pressed(self, asked: tuple[OrderRequest, ...]) -> _Press | None:
+        """Return what this press has begun already; raise Denied if it began something else."""
+        if self._stopped:
+            raise denial([Problem("desk", "it is stopping")])
+        press = self._presses.get(asked[0].nonce)
+        if press is not None and press.requests != asked:
+            raise _not_the_same()
+        return press
+
+    def _press(self, asked: tuple[OrderRequest, ...]) -> _Press:
+        """Begin to send, unless something came in between: from here on nothing waits."""
+        self._count(asked)
+        press = _Press(asked, self._spawn(self._commit_and_send(asked)))
+        nonces = {request.nonce for request in asked}
+        self._presses |= dict.fromkeys(nonces, press)
+        self._counted |= nonces
+
+        def forget_failed(work: "asyncio.Task[list[Order]]") -> None:
+            if work.cancelled() or work.exception() is not None:
+                self._forget_presses(lambda each: each is press)
+
+        press.work.add_done_callback(forget_failed)
+        return press
+
+    def _forget_presses(self, which: Callable[[_Press], bool]) -> None:
+        self._presses = {n: press for n, press in self._presses.items() if not which(press)}
+
+    def _count(self, asked: Sequence[OrderRequest]) -> None:
+        """Let these pass, and count them; raise Denied if the gate has closed meanwhile."""
+        self._refuse_late(asked)
+        self._sent.extend([self._clock.monotonic()] * len(asked))
+
+    def _refuse_late(self, asked: Sequence[OrderRequest]) -> None:
+        reason = next(filter(None, map(self.gate.reason, asked)), "")
+        if reason:
+            raise denial([Problem("desk", reason)])
 
     def too_fast(self, request: OrderRequest) -> str:
         """A rule for the gate: more orders in a second than the house allows are a mistake."""
         full = len(self._sent) == self._most_a_second
-        if full and self._clock.monotonic() - self._sent[0] < 1.0:
+        counted = request.nonce in self._counted
+        if full and not counted and self._clock.monotonic() - self._sent[0] < 1.0:
             return f"more than {self._most_a_second} orders in a second: wait a moment"
         return ""
+
+    async def _commit_and_send(self, asked: tuple[OrderRequest, ...]) -> list[Order]:
+        orders = [self._intent(request) for request in asked]
+        try:
+            committed = await self._committed(orders)
+            if committed[0].id != orders[0].id:
+                return _the_same(committed, asked)
+            for order in orders:
+                self.book.add(order)
+            self._refuse_late(asked)  # the disk may have taken seconds
+        except Denied as error:
+            for order in orders:
+                if self.book.get(order.id):
+                    self.book.judged(order.id, OrderStatus.DENIED, str(error), seen_by="us")
+            raise
+        finally:
+            self._counted -= {request.nonce for request in asked}
+        await self._send(asked[0].account, orders)
+        return orders
+
+    async def _committed(self, orders: Sequence[Order]) -> list[Order]:
+        try:
+            return await self._journal.open_intents(orders)
+        except Denied:
+            raise
+        except VigilError as error:
+            words = f"it could not be written down before it is sent: {error}"
+            raise denial([Problem("desk", words)]) from error
 
     async def _send(self, account: str, orders: Sequence[Order]) -> None:
         broker = self._brokers[account]
         lines = [Line(order.id, order.request) for order in orders]
+        lost: VigilError = Unanswered("the broker's answer leaves this order out")
+        answers: list[Placed] = []
         try:
             async with asyncio.timeout(self._patience.answer):
                 answers = await _sent(broker, lines)
         except TimeoutError:
-            error: VigilError = Unanswered("the broker did not answer in time")
-            answers = [Placed(line.tag, error=error) for line in lines]
+            lost = Unanswered("the broker did not answer in time")
         except VigilError as error:
-            answers = [Placed(line.tag, error=error) for line in lines]
-        for answer in answers:
-            self._answered(answer)
+            lost = error
+        except Exception as error:  # it may be there all the same, and somebody must look
+            log.exception("an order was sent, and then something broke")
+            lost = Unanswered(f"the desk failed while it was sent ({error!r})")
+        told = {answer.tag: answer for answer in answers}
+        for order in orders:
+            self._answered(told.get(order.id) or Placed(order.id, error=lost))
 
     def _answered(self, answer: Placed) -> None:
         if answer.order_ids:
@@ -336,7 +490,7 @@ class OrderManager:
         if answer.error is None:
             return
         if answer.order_ids:  # some slices went and others did not: the broker knows which
-            self._spawn(self._reread(answer.tag))
+            self._behind(self._reread(answer.tag))
             return
         words = str(answer.error)
         match answer.error:
@@ -358,20 +512,41 @@ class OrderManager:
 
     async def _look_for(self, order_id: str) -> None:
         """Ask for the tag until it is found, or was successfully not found often enough."""
-        await self._sleep(self._patience.first_look)
-        misses = 0
+        patience = self._patience
+        await self._sleep(patience.first_look)
+        misses = failures = 0
         while True:
+            pause = patience.between_looks
             try:
                 if (await self.resolve(order_id)).children:
                     return
-                misses += 1
-            except VigilError as error:
+                misses, failures = misses + 1, 0
+            except Exception as error:
+                if not isinstance(error, VigilError):
+                    log.exception("the look for an order failed")
                 log.warning("order %s is still in doubt: %s", order_id, error)
-            if misses >= self._patience.looks:
-                words = f"the broker was asked {misses} times and has no such order: not placed"
-                self.book.judged(order_id, OrderStatus.NOT_PLACED, words, seen_by="read")
+                failures += 1
+                pause = min(patience.longest, pause * 2.0 ** min(failures - 1, 10))
+                pause = max(pause, error.retry_after if isinstance(error, RateLimited) else 0.0)
+            if misses >= patience.looks:
+                await self._give_up(order_id, misses)
                 return
-            await self._sleep(self._patience.between_looks)
+            await self._sleep(pause)
+
+    async def _give_up(self, order_id: str, misses: int) -> None:
+        """End an order that the broker does not know, by what that proves."""
+        order, today = self._known(order_id), self._clock.now().astimezone(IST).date()
+        if order.created.astimezone(IST).date() == today:
+            words = f"the broker was asked {misses} times and has no such order: not placed"
+            self.book.judged(order_id, OrderStatus.NOT_PLACED, words, seen_by="read")
+            return
+        words = (
+            "its day is over and the broker tells nothing of it: whether it was placed is not "
+            "known, compare the positions with the broker's book"
+        )
+        self.book.judged(order_id, OrderStatus.IN_DOUBT, words, seen_by="read")
+        await self._sleep(self._patience.lost)
+        self.book.judged(order_id, OrderStatus.CANCELLED, words, seen_by="us")
 
     async def _write(self, order: Order, write: Coroutine[Any, Any, None]) -> None:
         """Do a cancel or modify; what it led to is read from the broker unless it says so itself.
@@ -386,7 +561,7 @@ class OrderManager:
             if isinstance(error, BadRequest) and not known.status.final:
                 raise
             return
-        self._spawn(self._confirm(order.id, self._known(order.id)))
+        self._behind(self._confirm(order.id, self._known(order.id)))
 
     async def _confirm(self, order_id: str, before: Order) -> None:
         await self._sleep(self._patience.confirm)
@@ -409,12 +584,12 @@ class OrderManager:
     async def _read(self, order: Order) -> Order:
         if not order.external:
             return await self.resolve(order.id)
-        for told in await self._brokers[order.request.account].orders():
+        for told in await self._in_time(self._brokers[order.request.account].orders()):
             self.book.told(told, seen_by="read")
         return self._known(order.id)
 
     def _end_yesterday(self, account: str, listed: set[str]) -> None:
-        """End orders of an earlier day that the book of today does not list any more."""
+        """End orders of an earlier day that the book of today does not list; forget the others."""
         today = self._clock.now().astimezone(IST).date()
         for order in self.working(account):
             if order.created.astimezone(IST).date() < today:
@@ -424,10 +599,15 @@ class OrderManager:
                         ended = replace(
                             child,
                             status=OrderStatus.CANCELLED,
-                            raw_status="day over",
+                            raw_status=DAY_OVER,
                             message=words,
                         )
                         self.book.told(ended, seen_by="us")
+        now = self._clock.now()
+        midnight = now.astimezone(IST).replace(hour=0, minute=0, second=0, microsecond=0)
+        self.book.forget(min(midnight, now - LINGER))
+        known = self.book.get
+        self._forget_presses(lambda p: p.work.done() and not any(map(known, _made(p))))
 
     def _changeable(self, order_id: str) -> Order:
         order = self._known(order_id)
@@ -449,8 +629,54 @@ class OrderManager:
     def _spawn(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
         return task
+
+    def _done(self, task: "asyncio.Task[Any]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waited has it; it may be that nobody did
+
+    def _behind(self, work: Coroutine[Any, Any, object]) -> None:
+        """Do what nobody waits for; if it fails, the log says so."""
+
+        def tell(task: "asyncio.Task[object]") -> None:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.warning("what became of an order is not confirmed: %s", error)
+
+        self._spawn(work).add_done_callback(tell)
+
+
+def _has_ended(order: Order) -> bool:
+    """Return whether all that is known of it is final: of a sliced order there may be more."""
+    return bool(order.children) and all(child.status.final for child in order.children)
+
+
+def _made(press: _Press) -> list[str]:
+    return [order.id for order in press.work.result()]
+
+
+def _the_same(known: Sequence[Order], asked: Sequence[OrderRequest]) -> list[Order]:
+    """Return the orders of this press that the disk knows; raise Denied if it asks for others.
+
+    What a modification may have changed since is not compared.
+    """
+    if len(known) < len(asked):
+        raise _not_the_same()
+    if any(_what(o.request) != _what(r) for o, r in zip(known, asked, strict=False)):
+        raise _not_the_same()
+    if known[0].status is OrderStatus.DENIED:
+        raise Denied(known[0].message)
+    return list(known)
+
+
+def _what(request: OrderRequest) -> tuple[str, ...]:
+    return (request.account, request.instrument_key, request.side, request.product)
+
+
+def _not_the_same() -> Denied:
+    words = "it was used for something else: every press needs one of its own"
+    return denial([Problem("nonce", words)])
 
 
 async def _sent(broker: Broker, lines: Sequence[Line]) -> list[Placed]:

@@ -10,6 +10,7 @@ NAMES = (
     "wire",
     "memory",
     "marks",
+    "paper",
     "storage",
     "order_storage",
     "start",

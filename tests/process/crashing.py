@@ -35,11 +35,12 @@ from tests.process.served import free_port
 from tests.rig import FAST
 from trading.basket import BasketRequest, OnFilled
 from trading.broker import Broker
+from trading.errors import VigilError
 from trading.model import Instrument, InstrumentType
 from trading.order import Order, OrderChange, OrderRequest, OrderStatus, OrderType, Product, Side
 from trading.order_book import OrderMoved
 from trading.ports import FeedState
-from trading.strategies import StrategyLeg, Template, build
+from trading.strategies import Template, build
 
 ACCOUNT: Final = "main"
 UNDERLYING: Final = "NSE_INDEX|Nifty 50"
@@ -48,8 +49,8 @@ GIVES_UP: Final = 30.0  # seconds after which they are told as they are
 FAST_ORDERS: Final = Orders(
     per_second=10,
     value_limit=0,
-    read_working_seconds=0.5,
-    read_open_seconds=0.5,
+    read_working_seconds=0.2,
+    read_open_seconds=0.2,
     doubt_first_seconds=0.1,
     doubt_every_seconds=0.2,
     settle_seconds=0.5,
@@ -65,10 +66,10 @@ Wish = dict[str, Any]
 class Trap:
     """The moment at which the desk dies, once it is armed.
 
-    "commit": the transaction in which the count of `sql` has grown by `grows` since the arming, right
-    `when` "before" or "after" its commit. "call": the `nth` call of the broker's `name`, before it
-    or after its answer. "told": the `nth` order told of by `seen_by` and/or as `status`, which is
-    then in memory, and on its way to the disk.
+    "commit": the transaction in which the count of `sql` has grown by `grows` since the arming,
+    right `when` "before" or "after" its commit. "call": the `nth` call of the broker's `name`,
+    before it or after its answer. "told": the `nth` time that an order was told of by `seen_by`, or
+    came into `status`; it is in memory then, and on its way to the disk.
     """
 
     at: str = ""
@@ -201,8 +202,7 @@ class Hand:
         vigil = self._vigil
         await self._until(lambda: vigil.cycle.confirmed_age(ACCOUNT) is not None, "the books")
         await self._until(self._streams, "the stream")
-        while not await vigil.catalogue.options(UNDERLYING):
-            await asyncio.sleep(0.05)
+        await self._until(self._lists, "the instruments")
         return {}
 
     async def buy(self, trap: Wish, lots: int = 2) -> Wish:
@@ -242,11 +242,11 @@ class Hand:
     async def condor(self, trap: Wish, on_filled: str = "", decide: str = "") -> Wish:
         """Send an iron condor and wait for its outcome, or until it asks; then choose."""
         vigil = self._vigil
-        legs = [leg.request(account=ACCOUNT, product=Product.INTRADAY) for leg in await self._legs()]
+        legs = await self._legs()
         nonce = f"press-{self._chance.randrange(1 << 60)}"
         choice = OnFilled(on_filled) if on_filled else None
         await self._arm(trap)
-        basket = await vigil.baskets.send(BasketRequest(tuple(legs), nonce, on_filled=choice))
+        basket = await vigil.baskets.send(BasketRequest(legs, nonce, on_filled=choice))
         basket = await vigil.baskets.finished(basket.id)
         if decide and basket.asking:
             vigil.baskets.decide(basket.id, OnFilled(decide))
@@ -272,6 +272,7 @@ class Hand:
                 quiet_since = time.monotonic()
             elif time.monotonic() - quiet_since >= SETTLED_FOR:
                 break
+            await self._vigil.cycle.look()  # a job of each second; nobody wants to wait for it
             await asyncio.sleep(0.02)
         unsettled = self._unsettled()
         self._vigil.writer.flush()
@@ -304,6 +305,10 @@ class Hand:
                 return f"basket {basket.id} is {basket.state}"
         books = vigil.positions.books(ACCOUNT)
         return "" if books.agree else f"the books do not agree: {books.failed or books.rows}"
+
+    def _lists(self) -> bool:
+        """Return whether instruments were ever read from the broker: the last job of a start."""
+        return self._vigil.catalogue.get(UNDERLYING) is not None
 
     def _streams(self) -> bool:
         return self._vigil.portfolio_feeds[ACCOUNT].stats().state is FeedState.LIVE
@@ -347,11 +352,12 @@ class Hand:
         options = await self._listed(-1)
         return next(o for o in options if o.type is InstrumentType.CALL)
 
-    async def _legs(self) -> list[StrategyLeg]:
+    async def _legs(self) -> tuple[OrderRequest, ...]:
         """Return the same legs each time: what is bought once and sold once is another matter."""
         options = await self._listed(0)
         middle = median(o.strike for o in options if o.strike is not None)
-        return build(Template.IRON_CONDOR, options, spot=middle, width=1, wing=1)
+        legs = build(Template.IRON_CONDOR, options, spot=middle, width=1, wing=1)
+        return tuple(leg.request(account=ACCOUNT, product=Product.INTRADAY) for leg in legs)
 
     async def _listed(self, nth: int) -> list[Instrument]:
         """Return the options of the nth expiry, by rising strike."""
@@ -435,12 +441,15 @@ def main() -> None:
 
 
 def _be(wish: Wish) -> NoReturn:
+    """Never return to the loop that forked."""
     try:
         asyncio.run(run(wish))
+        os._exit(0)
     except BaseException:
         traceback.print_exc()
+        raise
+    finally:
         os._exit(1)
-    os._exit(0)
 
 
 async def run(wish: Wish) -> None:
@@ -470,7 +479,7 @@ async def run(wish: Wish) -> None:
 async def _answer(method: Callable[..., Awaitable[Wish]], command: Wish) -> Wish:
     try:
         return await method(**command)
-    except Exception:
+    except (VigilError, AssertionError, TypeError, ValueError, LookupError):
         return {"error": traceback.format_exc()}
 
 

@@ -1,8 +1,8 @@
-"""C3-C5: kill -9 at each boundary of an order's and a basket's life, and the books are true again.
+"""C3-C5: kill -9 at each boundary of the life of an order or a basket; the books come true again.
 
-The desk (`crashing`) and the exchange are processes of their own. One desk lives through all points,
-with one folder and one account, so that each restart answers for everything before it, too. While it
-is dead, "the phone app" places an order of its own.
+The desk (`crashing`) and the exchange are processes of their own. One desk lives through many
+points, with one folder and one account, so that each restart answers for everything before it, too.
+While it is dead, "the phone app" places an order of its own.
 """
 
 import json
@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -45,10 +45,10 @@ class Point:
     """A moment to die at, and what must have become of it after the restart.
 
     The desk does `do` while `faults` are on, and dies in its `trap`, or from outside as soon as a
-    request to `asked` is with the broker. `healed` are the faults that end with it. `placed` is how many
-    orders the broker may have of it, `states` what the order may be then, `outcomes` what the basket
-    may be; none: there must not be one. `decide`: it asks, and this is chosen. `late` is the outcome
-    once the broker has acted on what the desk had given up.
+    request to `asked` is with the broker. `placed` is how many orders the broker may have of it,
+    `states` what the order may be then, `outcomes` what the basket may be; none: there must not be
+    one. `decide`: it asks, and this is chosen. `late` is what it is once the broker has acted on
+    what the desk had given up.
     """
 
     name: str
@@ -63,9 +63,7 @@ class Point:
     late: str = ""
 
 
-def commit(
-    what: str, when: str = "after", where: str = "1", *, grows: int = 1
-) -> Row:
+def commit(what: str, when: str = "after", where: str = "1", *, grows: int = 1) -> Row:
     return {"at": "commit", "sql": f"SELECT count(*) FROM {what} WHERE {where}", "when": when,
             "grows": grows}  # fmt: skip
 
@@ -299,7 +297,7 @@ BASKET_POINTS: Final = (
     ),
     compensating(
         "reversal with the broker, its effect long after the desk gave up", {},
-        faults=(*LEG_4_RESTS_LEG_3_REJECTED, before_effect(PLACE, GIVEN_UP)), asked=PLACE,
+        faults=(*LEG_4_RESTS_LEG_3_REJECTED, before_effect(PLACE, 2 * GIVEN_UP)), asked=PLACE,
         late="unresolved",
     ),
     compensating(
@@ -599,7 +597,7 @@ def sent_twice(requests: Sequence[Row]) -> list[str]:
             body = json.loads(request["body"])
             tags.update(line["tag"] for line in (body if isinstance(body, list) else [body]))
         else:
-            changes[f"{request['method']} {request['path']} {request['query']} {request['body']}"] += 1
+            changes[" ".join(request[part] for part in ("method", "path", "query", "body"))] += 1
     return [f"{what} was sent {n} times" for what, n in (tags + changes).items() if n > 1]
 
 
@@ -688,7 +686,7 @@ def check(stage: Stage, point: Point, before: Row, books: Row) -> None:
 def after_the_late_effect(stage: Stage, point: Point, before: Row) -> None:
     """The broker acts on what the desk had given up: it is ours all the same, and it is told so."""
     known = len(stage.truth()["orders"])
-    until = time.monotonic() + GIVEN_UP + 2
+    until = time.monotonic() + 2 * GIVEN_UP + 2
     while len(stage.truth()["orders"]) == known:
         assert time.monotonic() < until, "there was no late effect"
         time.sleep(0.05)
