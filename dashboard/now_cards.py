@@ -96,9 +96,9 @@ class DayCard:
         with ui.element("section").classes("v-panel v-day").props('aria-label="P&L today"'):
             with ui.element("div").classes("v-day-head") as head:
                 total.cell("total", "n price toned v-total").mark("day-total")
-                for heading, name in (("realised", "realised"), ("unrealised", "unrealised")):
-                    ui.label(heading).classes("v-faint")
-                    total.cell(name, "n toned").mark(f"day-{name}")
+                for name, classes in (("realised", "sure"), ("unrealised", "")):
+                    ui.label(name).classes("v-faint")
+                    total.cell(name, f"n toned {classes}").mark(f"day-{name}")
                 total.badge("trust", full=True).marks(head)
             PnlCurve(desk, tab)
 

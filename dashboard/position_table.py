@@ -76,7 +76,7 @@ class PositionRow:
             group.cell("average", "n p-avg").mark("average")
             group.cell("ltp", "n price flash p-ltp").mark("ltp")
             price_badge(group, row).mark("badge")
-            group.cell("realised", "n toned p-realised").mark("realised")
+            group.cell("realised", "n toned sure p-realised").mark("realised")
             group.cell("unrealised", "n toned p-unrealised").mark("unrealised")
             group.cell("percent", "n toned p-percent").mark("percent")
             group.cell("total", "n toned p-total").mark("row-total")
@@ -131,7 +131,7 @@ class _GroupBox:
             ui.element("div").classes("p-check")
             ui.label(name).classes("p-name")
             price_badge(group, head).classes("p-worst").mark("group-badge")
-            group.cell("realised", "n toned p-realised").mark("group-realised")
+            group.cell("realised", "n toned sure p-realised").mark("group-realised")
             group.cell("unrealised", "n toned p-unrealised").mark("group-unrealised")
             group.cell("total", "n toned p-total").mark("group-total")
             with ui.element("div").classes("p-acts"):

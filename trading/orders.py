@@ -23,7 +23,7 @@ from trading.errors import (
     Unanswered,
     VigilError,
 )
-from trading.hours import IST, Phase, TradingHours
+from trading.hours import IST, TradingHours
 from trading.merge import DAY_OVER
 from trading.model import Instrument, segment_of
 from trading.order import (
@@ -107,10 +107,10 @@ def in_session(hours: TradingHours, clock: Clock) -> Callable[[OrderRequest], st
     """Make the rule that an order is sent only while its segment trades."""
 
     def rule(request: OrderRequest) -> str:
-        segment = segment_of(request.instrument_key)
-        state = hours.state(segment, clock.now())
-        if state.phase is Phase.OPEN:
+        segment, now = segment_of(request.instrument_key), clock.now()
+        if hours.is_open(segment, now):
             return ""
+        state = hours.state(segment, now)  # looks days ahead, which takes a millisecond
         opens = state.next_open
         when = f", opens {opens.astimezone(IST):%a %d %b %H:%M}" if opens else ""
         return f"{segment} is {state.phase}{f' ({state.name})' if state.name else ''}{when}"

@@ -31,6 +31,7 @@ OPEN: Final = "open"
 CLOSED: Final = "closed"
 BOOKS: Final = "books"
 TABS: Final = {OPEN: "Open", CLOSED: "Closed today", BOOKS: "Books"}
+PARTS: Final = (("Realised", "realised", "sure"), ("Unrealised", "unrealised", "price"))
 NO_FUNDS: Final = "the broker has not told the funds"
 
 
@@ -54,10 +55,10 @@ class _Head:
                 ui.label("Day P&L").classes("v-faint")
                 total.cell("total", "n price toned v-total").mark("total")
                 total.badge("trust", full=True).marks(box)
-            for heading, name in (("Realised", "realised"), ("Unrealised", "unrealised")):
+            for heading, name, classes in PARTS:
                 with ui.element("div"):
                     ui.label(heading).classes("v-faint")
-                    total.cell(name, "n price toned").mark(f"total-{name}")
+                    total.cell(name, f"n toned {classes}").mark(f"total-{name}")
             funds = tab.live.group(self._funds)
             for heading, name in (("Margin used", "used"), ("Free", "available")):
                 with ui.element("div").classes("v-funds"):

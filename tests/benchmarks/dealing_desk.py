@@ -53,6 +53,7 @@ class Press:
     committed: float  # on the disk, nothing sent yet
     returned: float  # every order has its number
     orders: int
+    unanswered: list[str]  # why one has none after all
     cold: bool = False  # its circuit limits had to be asked for first
 
 
@@ -186,8 +187,6 @@ class Hand:
         begun, wall = time.monotonic(), self._vigil.clock.now()
         orders, checked = await act()
         returned = time.monotonic()
-        for order in orders:
-            assert order.children, f"{order.id} is {order.status}: {order.message}"
         return Press(
             due,
             begun,
@@ -195,6 +194,7 @@ class Hand:
             committed=max(self._committed.pop(order.id) for order in orders),
             returned=returned,
             orders=len(orders),
+            unanswered=[f"{o.status}: {o.message}" for o in orders if not o.children],
         )
 
     def _note(self, moved: OrderMoved) -> None:

@@ -59,6 +59,7 @@ class Dealt:
     ones: list[Press]
     fours: list[Press]
     denied: int  # of the single ones, as too many in a second
+    unanswered: list[str]  # orders in doubt, or worse; they are in no time below
     answered: list[float]  # when the exchange answered a single order, monotonic seconds
     bare: list[float]
     ticks: float  # a second that the desk received
@@ -87,7 +88,17 @@ def _deal(*, orders: int, pairs: int, rate: float) -> Dealt:
         answered = [call.at for call in other_end.calls() if call.path == PLACED]
     denied = told.pop("denied")
     presses = {name: [Press(**row) for row in rows] for name, rows in told.items()}
-    return Dealt(**presses, denied=denied, answered=answered, bare=bare, ticks=ticks, load=load())
+    unanswered = [why for rows in presses.values() for press in rows for why in press.unanswered]
+    presses = {name: [p for p in rows if not p.unanswered] for name, rows in presses.items()}
+    return Dealt(
+        **presses,
+        denied=denied,
+        unanswered=unanswered,
+        answered=answered,
+        bare=bare,
+        ticks=ticks,
+        load=load(),
+    )
 
 
 @contextmanager
@@ -139,6 +150,14 @@ def _clicks(name: str, dealt: Dealt) -> list[Figure]:
     return [
         Figure(f"{name}: p50", p50, "ms", f"< {GOAL_P50:g}", p50 < GOAL_P50, bare),
         Figure("  p99", p99, "ms", f"< {GOAL_P99:g}", p99 < GOAL_P99, beside),
+        Figure(
+            "  orders that got no number",
+            len(dealt.unanswered),
+            "orders",
+            "= 0",
+            not dealt.unanswered,
+            "; ".join(dealt.unanswered),
+        ),
         *_parts(dealt),
     ]
 

@@ -22,7 +22,7 @@ from tests.faults.dealing import ACCOUNT, Dealing, dealing
 from tests.process.served import STARTS_WITHIN, Place, Served, launched
 from trading.order import OrderChange, OrderStatus, OrderType, Side
 
-KILLS: Final = int(os.environ.get("TEST_KILLS", "10"))
+KILLS: Final = int(os.environ.get("TEST_KILLS", "5"))
 QUICK: Final = {  # an order that never arrived is told so after five looks
     "VIGIL_SIMULATOR__OPENING": "false",
     "VIGIL_ORDERS__DOUBT_FIRST_SECONDS": "0.2",
@@ -236,6 +236,8 @@ def agreement(api: httpx.Client, served: Served) -> str:
     tags = Counter(o["tag"] for o in broker["orders"])
     final = ("complete", "rejected", "cancelled")
     working = sum(o["status"] not in final for o in broker["orders"])
+    ours_made, made = realised(api), realised_of(broker)
+    inexact = 0.01 * len(broker["trades"])  # we keep whole paise at each closing
     checks = {
         "an order of the broker's has not exactly one intent": set(numbers) != set(filled)
         or any(n > 1 for n in numbers.values()),
@@ -246,7 +248,7 @@ def agreement(api: httpx.Client, served: Served) -> str:
         "a position is in doubt": any(p["in_doubt"] for p in positions),
         "an order is in doubt": any(o["status"] in ("in doubt", "sent") for o in orders),
         "working orders differ": sum(o["status"] == "working" for o in orders) != working,
-        "P&L differs": realised(api) != realised_of(broker),
+        f"P&L is {ours_made}, not {made}": ours_made is None or abs(ours_made - made) > inexact,
     }
     return "; ".join(words for words, wrong in checks.items() if wrong)
 
@@ -289,7 +291,7 @@ def traded(served: Served, chance: random.Random, presses: Iterator[int]) -> Ite
 
 @pytest.mark.timeout(60 + 20 * KILLS)
 def test_kill_9_at_random_moments_leaves_two_books_that_agree(tmp_path: Path) -> None:
-    """The suite kills ten times; TEST_KILLS=100 makes it a hundred."""
+    """The suite kills five times; TEST_KILLS=100 makes it a hundred."""
     seed = random.randrange(1 << 30)
     print(f"seed {seed}, {KILLS} kills")
     chance = random.Random(seed)

@@ -20,6 +20,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -272,7 +273,7 @@ class Hand:
                 quiet_since = time.monotonic()
             elif time.monotonic() - quiet_since >= SETTLED_FOR:
                 break
-            await self._vigil.cycle.look()  # a job of each second; nobody wants to wait for it
+            await self._read_again()
             await asyncio.sleep(0.02)
         unsettled = self._unsettled()
         self._vigil.writer.flush()
@@ -287,6 +288,13 @@ class Hand:
         }
 
     # inside
+
+    async def _read_again(self) -> None:
+        """Compare once more what was filled since; the desk would do so within two seconds."""
+        age = self._vigil.cycle.confirmed_age(ACCOUNT)
+        if age is not None and self._streams() and not self._vigil.positions.books(ACCOUNT).agree:
+            with suppress(VigilError):
+                await self._vigil.orders.reconcile(ACCOUNT, why="a test waits")
 
     def _unsettled(self) -> str:
         """Return what must still be found out, empty if nothing."""

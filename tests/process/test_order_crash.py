@@ -107,8 +107,8 @@ ORDER_POINTS: Final = (
     Point("before the intent's commit", BUY, commit(ORDERS, "before")),
     Point("intent committed", BUY, commit(ORDERS), placed=NO_ORDER, states=NOT_PLACED),
     Point(
-        "with the broker, its answer held", BUY, faults=(fault("place_delay", seconds=HELD_ANSWER),),
-        asked=PLACE, placed=ONE, states=FILLED,
+        "with the broker, its answer held", BUY,
+        faults=(fault("place_delay", seconds=HELD_ANSWER),), asked=PLACE, placed=ONE, states=FILLED,
     ),
     Point(
         "with the broker, its effect to come", BUY, faults=(before_effect(PLACE),), asked=PLACE,

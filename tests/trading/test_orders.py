@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -16,29 +16,41 @@ from trading.errors import BadRequest, Denied, NotPermitted, Retryable, Unanswer
 from trading.model import Instrument
 from trading.order import Order, OrderChange, OrderFills, OrderStatus, Side
 from trading.order_book import OrderMoved
-from trading.orders import Gate, OrderManager
+from trading.orders import Gate, OrderManager, Patience
 
 
 class House:
     """An order manager with everything around it made for a test; sleeping takes no time."""
 
-    def __init__(self, *, limits: Limits | None = None, paper: Paper | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        limits: Limits | None = None,
+        paper: Paper | None = None,
+        gate: Gate | None = None,
+        patience: Patience | None = None,
+        accounts: Sequence[str] = ("main",),
+    ) -> None:
         self.clock = ManualClock(T0)
-        self.broker = ScriptedBroker()
+        self.brokers = {account: ScriptedBroker(account) for account in accounts}
+        self.broker = self.brokers["main"]
         self.paper = paper or Paper()
-        self.gate = Gate()
+        self.gate = gate or Gate()
         self.slept: list[float] = []
         self.on_sleep: Callable[[], None] = lambda: None
+        self.quotes_come = asyncio.Event()
+        self.quotes_come.set()
         self.orders = OrderManager(
             clock=self.clock,
-            brokers={"main": self.broker},
+            brokers=self.brokers,
             journal=self.paper,
-            mock={"main": True},
+            mock=dict.fromkeys(accounts, True),
             instrument=self._instrument,
             ltp=lambda _: 100.0,
             band=self._band,
             gate=self.gate,
             limits=limits or Limits(),
+            patience=patience,
             sleep=self._sleep,
         )
         self.moves: list[OrderMoved] = []
@@ -50,6 +62,7 @@ class House:
         return CALL if key == CALL.instrument_key else None
 
     async def _band(self, key: str) -> Band | None:
+        await self.quotes_come.wait()
         return Band(50.0, 200.0)
 
     async def _sleep(self, seconds: float) -> None:
