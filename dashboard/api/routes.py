@@ -2,9 +2,9 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -15,6 +15,7 @@ from dashboard.api.words import (
     ChangedOrder,
     FieldProblem,
     FillOut,
+    InstrumentOut,
     NewBatch,
     NewOrder,
     OrderOut,
@@ -24,6 +25,7 @@ from dashboard.api.words import (
     account_out,
     batch_out,
     fill_out,
+    instrument_out,
     order_out,
     position_out,
     value_out,
@@ -76,6 +78,13 @@ def _account_routes(api: FastAPI, desk: Desk) -> None:
     @api.get("/accounts")
     async def accounts() -> list[AccountOut]:
         return [account_out(state) for state in desk.accounts.all()]
+
+    @api.get("/instruments")
+    async def instruments(
+        text: Annotated[str, Query(min_length=1, max_length=60)],
+    ) -> list[InstrumentOut]:
+        """Find instruments by words of their name, symbol or strike; at most 20."""
+        return [instrument_out(i) for i in await desk.catalogue.search(text)]
 
     @api.get("/accounts/{account_id}/positions")
     async def positions(account_id: str) -> list[PositionOut]:

@@ -1,12 +1,13 @@
 """What programs send and get: the shapes that OpenAPI documents. Money in rupees, times ISO UTC."""
 
 import math
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from trading.basket import Basket, BasketRequest, LegReceipt, OnFilled
+from trading.model import Instrument
 from trading.order import (
     AccountState,
     Fill,
@@ -244,6 +245,34 @@ def position_out(position: Position, value: Value) -> PositionOut:
         in_doubt=position.in_doubt,
         is_mock=position.is_mock,
         pnl=value_out(value),
+    )
+
+
+class InstrumentOut(BaseModel):
+    """What can be traded; tick size and strike in rupees, quantities in units."""
+
+    instrument_key: str
+    title: str
+    segment: str
+    type: str
+    lot_size: int
+    tick_size: float
+    freeze_quantity: int
+    expiry: date | None
+    strike: float | None
+
+
+def instrument_out(instrument: Instrument) -> InstrumentOut:
+    return InstrumentOut(
+        instrument_key=instrument.instrument_key,
+        title=instrument.title,
+        segment=instrument.segment,
+        type=instrument.type,
+        lot_size=instrument.lot_size,
+        tick_size=instrument.tick_size,
+        freeze_quantity=instrument.freeze_quantity,
+        expiry=instrument.expiry,
+        strike=instrument.strike,
     )
 
 

@@ -272,7 +272,9 @@ async def test_listeners_hear_orders_and_positions(api: Served) -> None:
             assert (greeted["mode"], greeted["is_mock"]) == ("SIMULATED", True)
         await api.place()
         for socket in (one, all_):
-            assert (await hear(socket, "order_update"))["status"] == "sent"
+            order = await hear(socket, "order_update")
+            assert (order["status"], order["filled"]) == ("filled", 75)
+            assert "complete" in [step["raw_status"] for step in order["steps"]]
             position = await hear(socket, "position_update")
             assert position["quantity"] == 75
 
@@ -393,3 +395,11 @@ async def test_a_postback_is_a_hint_and_changes_nothing_by_itself(api: Served) -
 
     assert api.hints == ["read"]
     assert [o for o in api.desk.orders.orders() if o.status is OrderStatus.FILLED] == []
+
+
+async def test_instruments_are_found_by_words(api: Served) -> None:
+    [call, *_] = (await api.client.get("/api/instruments", params={"text": "24000 CE"})).json()
+    refused = await api.client.get("/api/instruments", params={"text": ""})
+
+    assert (call["instrument_key"], call["lot_size"], call["type"]) == (CALL, 75, "CE")
+    assert (refused.status_code, refused.json()["problems"][0]["field"]) == (422, "text")
