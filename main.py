@@ -62,12 +62,13 @@ from trading.cycle import MonitoringCycle, Rhythm
 from trading.desk import Desk, World
 from trading.equity import EVERY, PnlCurve
 from trading.errors import CannotStart, VigilError
+from trading.exiting import covered_by
 from trading.hours import IST, SpecialSession, TradingHours
 from trading.latch import LiveLatch
 from trading.market_data import MarketDataService
 from trading.marks import Marks
 from trading.model import Mode
-from trading.order import Account, AccountState
+from trading.order import Account, AccountState, OrderRequest
 from trading.orders import Gate, OrderManager, Patience, in_session, on_a_sound_disk
 from trading.paper import PaperBroker, PaperRules
 from trading.ports import FeedChange, FeedState
@@ -476,7 +477,10 @@ class Vigil:
             self.database, self.writer, world=self.books_world, durable=self._is_real
         )
         self._undo.callback(self.order_journal.close)
-        gate = Gate()
+        # what is working is known only once there is somebody to know it
+        gate = Gate(
+            is_exit=covered_by(self.positions, lambda account: self.orders.working(account))
+        )
         self.orders = OrderManager(
             clock=self.clock,
             brokers=self.brokers,
@@ -498,11 +502,20 @@ class Vigil:
             feeds=self.portfolio_feeds,
             rhythm=Rhythm(settings.read_working_seconds, settings.read_open_seconds),
         )
+        gate.add(self._at_work, exits_too=True)
         gate.add(self.latch.reason, exits_too=True)
         gate.add(self.orders.too_fast, exits_too=True)
         gate.add(in_session(self.hours, self.clock), exits_too=True)
         gate.add(self.cycle.reason)
         gate.add(on_a_sound_disk(self.journal.stats))
+
+    def _at_work(self, _: OrderRequest) -> str:
+        """A rule for the gate: a desk whose start failed does not know what it has sent."""
+        progress = self.desk.progress
+        if progress.stage == "ready":
+            return ""
+        because = f", {progress.reason}" if progress.reason else ""
+        return f"the desk is not at work ({progress.stage}{because})"
 
     def _believed_price(self, instrument_key: str) -> float | None:
         mark = self.marks.of(instrument_key)

@@ -114,7 +114,7 @@ class Ledger:
 
     def _written(self, row: _Row, position: Position, value: Value, backing: Backing) -> Facts:
         why = value.reason
-        price = Shown(fmt.DASH, Tone.NONE, why)
+        price = Shown(fmt.DASH, Tone.NONE, why) if position.quantity else Shown("")
         if row.price is not None:
             price = Shown(fmt.price(row.price), row.move, why)
         instrument = self._desk.catalogue.get(position.instrument_key)

@@ -18,7 +18,6 @@ from dashboard.pnl_curve import PnlCurve
 from dashboard.position_table import price_badge
 from dashboard.position_words import Key
 from dashboard.search import marker
-from dashboard.sheet import Shown
 from trading.desk import Desk
 from trading.errors import VigilError
 from trading.order import Order

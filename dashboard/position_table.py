@@ -1,9 +1,10 @@
 """The table of positions: rows in groups with subtotals; only fills add, move or remove a row."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from nicegui import ui
+from nicegui import background_tasks, ui
 from nicegui.element import Element
 
 from dashboard import order_words
@@ -21,6 +22,8 @@ Exit = Callable[[Sequence[Position]], None]  # opens the review of closing these
 HEADINGS: Final = (
     "", "Instrument", "Lots (units)", "Avg", "LTP", "", "Realised", "Unrealised", "%", "P&L", "",
 )  # fmt: skip
+AT_ONCE: Final = 16  # rows
+BETWEEN: Final = 0.02  # seconds that others have before the next ones are drawn
 EMPTY_OPEN: Final = (
     "Nothing is open. Choose an instrument on Now and press B or S, or take a basket's template."
 )
@@ -67,10 +70,7 @@ class PositionRow:
             row.props('role="row" tabindex="0" aria-selected="false"')
             row._props["data-key"] = position.instrument_key
             self._row = row
-            self._check = ui.element("div").classes("p-check")
-            if is_open:
-                with self._check:
-                    self._draw_check()
+            self._draw_check(is_open)
             self._draw_name(position)
             group.cell("lots", "n p-lots").mark("lots")
             group.cell("average", "n p-avg").mark("average")
@@ -80,19 +80,26 @@ class PositionRow:
             group.cell("unrealised", "n toned p-unrealised").mark("unrealised")
             group.cell("percent", "n toned p-percent").mark("percent")
             group.cell("total", "n toned p-total").mark("row-total")
-            with ui.element("div").classes("p-acts"):
-                if is_open:
-                    self._draw_exit()
+            if is_open:
+                self._draw_exit()
         group.cell("note", "v-position-note").mark("note")
         row.on("click", lambda: self._table.choose(self.key), [])
 
-    def _draw_check(self) -> None:
-        box = ui.checkbox(value=self.key in self._table.selected)
-        box.on_value_change(lambda event: self._table.select(self.key, bool(event.value)))
-        box.props("dense").mark("select")
-        box._props["aria-label"] = f"select {order_words.title(self.instrument, self.key[1])}"
-        box.on("click.stop", lambda: None, [])
-        self.checkbox = box
+    def _draw_check(self, is_open: bool) -> None:
+        """Draw the box that selects; one plain element, for there may be hundreds of rows."""
+        self._check = ui.element("button" if is_open else "span").classes("p-check").mark("select")
+        if is_open:
+            self._check.props('type="button" role="checkbox"')
+            title = order_words.title(self.instrument, self.key[1])
+            self._check._props["aria-label"] = f"select {title}"
+            self._check.on("click.stop", self._toggle, [])
+            self.tick(self.key in self._table.selected)
+
+    def tick(self, chosen: bool) -> None:
+        self._check.props(f'aria-checked="{str(chosen).lower()}"')
+
+    def _toggle(self) -> None:
+        self._table.select(self.key, self.key not in self._table.selected)
 
     def _draw_name(self, position: Position) -> None:
         with ui.element("div").classes("v-name p-name") as name:
@@ -106,8 +113,9 @@ class PositionRow:
                 label._props["title"] = chip.title
 
     def _draw_exit(self) -> None:
-        button = ui.button("Exit", color=None).props("outline dense no-caps").classes("v-exit")
-        button.mark("exit").on("click.stop", lambda: self._table.exit([self.key]), [])
+        button = ui.element("button").props('type="button"').classes("v-plain v-exit").mark("exit")
+        button._text = "Exit"
+        button.on("click.stop", lambda: self._table.exit([self.key]), [])
 
     def choose(self, chosen: bool) -> None:
         self._row.props(f'aria-selected="{str(chosen).lower()}"')
@@ -156,6 +164,7 @@ class PositionTable:
         self._rows: dict[Key, PositionRow] = {}
         self._groups: dict[str, _GroupBox] = {}
         self._chosen: Key | None = None
+        self._waiting = False
         with ui.element("div").classes("v-table v-positions-table").props('role="grid"'):
             Undo(desk.positions.changes.subscribe(self._moved))
             with ui.element("div").classes("v-head v-position-row").props('role="row"'):
@@ -198,6 +207,8 @@ class PositionTable:
             self.selected.add(key)
         else:
             self.selected.discard(key)
+        if key in self._rows:
+            self._rows[key].tick(chosen)
         self._told(len(self.selected))
 
     def choose(self, key: Key) -> None:
@@ -226,7 +237,10 @@ class PositionTable:
         return self._desk.catalogue.get(position.instrument_key)
 
     def _arrange(self) -> None:
-        """Make the rows those of the positions; what is there already stays as it is."""
+        """Make the rows those of the positions; what is there already stays as it is.
+
+        At most so many are drawn in one turn of the loop: it has prices to carry meanwhile.
+        """
         kept = [p for p in self._desk.positions.positions() if self._keeps(p)]
         kept.sort(key=lambda p: words.order(p, self._instrument(p)))
         wanted = {words.key_of(p): p for p in kept}
@@ -239,8 +253,11 @@ class PositionTable:
             name = words.group(position, self._instrument(position), self._grouping)
             grouped.setdefault(name, []).append(position)
         self._drop_groups(set(grouped))
+        allowed = AT_ONCE
         for place, (name, positions) in enumerate(grouped.items()):
-            self._fill_group(name, positions, place)
+            allowed = self._fill_group(name, positions, place, allowed)
+        if len(self._rows) < len(wanted):
+            self._go_on()
         for key in self.selected - set(wanted):
             self.select(key, False)
         self._say_empty()
@@ -249,19 +266,38 @@ class PositionTable:
         for name in self._groups.keys() - wanted:
             self._groups.pop(name).box.delete()
 
-    def _fill_group(self, name: str, positions: Sequence[Position], place: int) -> None:
+    def _fill_group(
+        self, name: str, positions: Sequence[Position], place: int, allowed: int
+    ) -> int:
+        """Draw at most `allowed` new rows; return how many more may be drawn."""
         group = self._groups.get(name)
         if group is None:
             with self._body:
                 group = self._groups[name] = _GroupBox(self, self._tab, name, self._is_open)
         _put(group.box, self._body, place)
         group.keys[:] = [words.key_of(p) for p in positions]
-        for number, position in enumerate(positions):
+        number = 0
+        for position in positions:
             key = words.key_of(position)
-            if key not in self._rows:
+            if key not in self._rows and allowed:
+                allowed -= 1
                 with group.rows:
                     self._rows[key] = PositionRow(self._desk, self._tab, position, self)
-            _put(self._rows[key].box, group.rows, number)
+            if key in self._rows:
+                _put(self._rows[key].box, group.rows, number)
+                number += 1
+        return allowed
+
+    def _go_on(self) -> None:
+        if not self._waiting:
+            self._waiting = True
+            background_tasks.create(self._rest(), name="rows of positions", context=self._body)
+
+    async def _rest(self) -> None:
+        await asyncio.sleep(BETWEEN)
+        self._waiting = False
+        if not self._body.is_deleted:
+            self._arrange()
 
     def _say_empty(self) -> None:
         said = EMPTY_OPEN if self._is_open else EMPTY_CLOSED

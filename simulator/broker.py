@@ -644,17 +644,23 @@ class Broker:
         if not order.unfilled:
             order.steps.clear()  # they came too late
         at_exchange = order.phase in (Phase.STOP, Phase.WORKING)
-        if at_exchange and not any(step.act == "reopen" for step in order.steps):
+        if at_exchange and not self._reopens(order):
             self._engine.add(order)
         for _ in order.steps:
             self._later(order)
         if at_exchange:
             self._soon(order, "meet")
 
+    def _reopens(self, order: Order) -> bool:
+        """Return whether it is out of the book between a modification and its return."""
+        return any(step.act == "reopen" for step in order.steps)
+
     def _meet(self, order: Order) -> None:
         """Let an order of before the restart meet the market, as it would have without."""
         if not order.unfilled:
             self._complete(order)
+        elif self._reopens(order):
+            return  # and meets the market then
         elif order.phase is Phase.STOP:
             if self._engine.reached(order):
                 self._triggered(order)

@@ -40,7 +40,10 @@ logger = logging.getLogger(__name__)
 
 
 class Memory:
-    """Owner of the file. Until it is open, nothing is kept: opening it writes everything."""
+    """Owner of the file. What is changed before `open` is kept by it, or by the first change after.
+
+    There is no file before there is an account.
+    """
 
     def __init__(self, path: Path, *, most: int = MOST) -> None:
         self._file = LineFile(path)
@@ -74,9 +77,10 @@ class Memory:
             return None
 
     def open(self, books: Callable[[], Books]) -> None:
-        """Write all that there is, and each change from now on."""
+        """Keep each change from now on, and claim the file that there is."""
         self._books = books
-        self._write_anew(books())
+        if self.path.exists():
+            self._write_anew(books())
 
     def close(self) -> None:
         if self._books is not None and self._behind:
@@ -101,7 +105,7 @@ class Memory:
 
     def everything(self) -> None:
         """Keep all that there is: a new day has begun."""
-        if self._books is not None:
+        if self._books is not None and self._file.is_open:
             self._write_anew(self._books())
 
     # --- inside
@@ -109,8 +113,8 @@ class Memory:
     def _keep(self, line: Line, *instruments: Instrument) -> None:
         if self._books is None:
             return
-        if self._behind:
-            if time.monotonic() - self._tried >= AGAIN:
+        if self._behind or not self._file.is_open:
+            if not self._behind or time.monotonic() - self._tried >= AGAIN:
                 self._write_anew(self._books())
             return
         new = {

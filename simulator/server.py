@@ -34,6 +34,7 @@ from simulator.venue import Venue
 from simulator.webhook import Webhook
 
 HOST = "127.0.0.1"
+KEPT_ALIVE = 75  # seconds that an idle connection to REST is left open; a client gives up sooner
 PATIENCE = 5.0  # seconds to wait for the thread to start or to do something
 
 Listeners = tuple[socket.socket, socket.socket]
@@ -310,9 +311,10 @@ class SimulatedExchange:
             closing=self._stop,
         )
         # Loggers are shared with the uvicorn of the desk in this process: configure none of them.
+        # By uvicorn's 5 s, orders met the closing of the connection that was kept for them.
         config = uvicorn.Config(
             app, lifespan="off", ws="wsproto", log_config=None, access_log=False,
-            timeout_graceful_shutdown=1,
+            timeout_graceful_shutdown=1, timeout_keep_alive=KEPT_ALIVE,
         )  # fmt: skip
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))

@@ -75,8 +75,11 @@ class DatabaseBatchJournal:
         nothing was written and nothing may be sent. Raises Retryable or VigilError if the disk
         does not take it.
         """
+        # Not durable by itself: the intents, which are, come after it and before anything is sent.
         return await asyncio.wrap_future(
-            self._writer.submit(lambda c: self._open(c, basket), patience=INTENT_PATIENCE)
+            self._writer.submit(
+                lambda c: self._open(c, basket), patience=INTENT_PATIENCE, durable=False
+            )
         )
 
     def _open(self, connection: Connection, basket: Basket) -> Basket:

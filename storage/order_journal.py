@@ -62,7 +62,7 @@ _SINCE: Final = (
 )
 _PRESSED: Final = (
     "SELECT number FROM orders WHERE press = "
-    "(SELECT press FROM orders WHERE nonce = :nonce AND NOT external)"
+    "(SELECT press FROM orders WHERE nonce = :nonce AND NOT external AND world = :world)"
 )
 _ORDERS_OF: Final = "SELECT * FROM orders WHERE number IN"
 _STEPS_OF: Final = "SELECT * FROM order_steps WHERE intent IN"
@@ -114,8 +114,8 @@ class DatabaseOrderJournal:
         Return them, or, if the nonce of the first is known, the orders that this press has made
         already: then nothing was written and nothing may be sent.
 
-        Raises Denied if a nonce other than the first was used before, Retryable or VigilError if
-        the disk does not take them: then nothing was written either.
+        Raises Denied if a nonce other than the first was used before, or the first one in another
+        world; Retryable or VigilError if the disk does not take them: then nothing was written.
         """
         if not orders or not all(order.request.nonce for order in orders):
             raise ValueError("an intent needs a nonce")
@@ -130,11 +130,11 @@ class DatabaseOrderJournal:
     def _open(self, connection: Connection, orders: Sequence[Order]) -> list[Order] | Denied:
         """Ask and write in one transaction; nothing comes in between, one thread writes."""
         nonces = [order.request.nonce for order in orders]
-        made = _load(connection, _PRESSED, {"nonce": nonces[0]})
-        if made:
+        pressed = {"nonce": nonces[0], "world": self._world}
+        if made := _load(connection, _PRESSED, pressed):
             place = {nonce: number for number, nonce in enumerate(nonces)}
             return sorted(made, key=lambda order: place.get(order.request.nonce, len(place)))
-        if len(set(nonces)) < len(nonces) or any(_is_used(connection, n) for n in nonces[1:]):
+        if len(set(nonces)) < len(nonces) or any(_is_used(connection, n) for n in nonces):
             words = "one of these was sent before with this nonce"
             return Denied(f"{words}. Nothing was sent.", problems=[Problem("nonce", words)])
         driver = driver_of(connection)

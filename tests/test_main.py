@@ -5,14 +5,21 @@ import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
+from dashboard.endpoints import report
 from main import Vigil
 from settings import Run, Settings, Storage, Upstox
 from simulator.build import Options, create_exchange
 from simulator.customer import SignedInDaily
+from simulator.server import SimulatedExchange
 from simulator.tokens import USER
-from tests.rig import FAST, Rig, running
+from tests.faults.dealing import Dealing
+from tests.rig import FAST, Rig, running, settings
 from trading.desk import World
+from trading.errors import Denied
 from trading.hours import Phase
+from trading.order import OrderStatus, Side
 
 
 async def test_the_simulated_market_is_open_whenever_the_desk_is_started(tmp_path: Path) -> None:
@@ -112,3 +119,44 @@ async def test_the_time_of_a_simulator_that_was_started_after_the_desk_is_follow
             await asyncio.to_thread(vigil.feed.stop)
     finally:
         vigil.stop()
+
+
+async def test_a_desk_whose_start_failed_says_so_and_sends_nothing(tmp_path: Path) -> None:
+    """Exits would have been sent by a desk that has loaded no order and hears no update."""
+    vigil = Vigil(settings(tmp_path))
+    rig = Dealing(vigil)
+    try:
+        assert await vigil.refresh_instruments()
+        vigil.order_journal.close()  # the orders of today cannot be read
+        await vigil.start()
+
+        assert report(vigil.desk)["status"] == "failed"
+        with pytest.raises(Denied, match=r"not at work \(failed"):
+            await vigil.desk.orders.place(rig.request(side=Side.SELL, reduces=True))
+    finally:
+        await vigil.shutdown()
+    with pytest.raises(Denied, match="stopping"):
+        await vigil.desk.orders.place(rig.request())
+
+
+async def test_an_order_that_calls_itself_an_exit_waits_for_the_books_like_an_entry(
+    tmp_path: Path,
+) -> None:
+    def unread(exchange: SimulatedExchange) -> None:
+        exchange.faults.set("rest", path="/v2/portfolio/short-term-positions", status=500)
+
+    async with running(tmp_path, prepare=unread) as rig:
+        desk = Dealing(rig.vigil)
+        await desk.until(
+            lambda: rig.vigil.catalogue.get(desk.option().instrument_key) is not None, within=10
+        )
+        with pytest.raises(Denied, match="have not been read yet"):
+            await rig.desk.orders.place(desk.request(reduces=True))
+        rig.exchange.faults.clear()
+        await desk.ready()
+        held = await desk.buy()
+        await desk.becomes(held, OrderStatus.FILLED)
+        left = await desk.desk.orders.place(desk.request(side=Side.SELL, reduces=True))
+
+        await desk.becomes(left, OrderStatus.FILLED)
+        assert len(desk.placed()) == 2

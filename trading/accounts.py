@@ -1,5 +1,6 @@
 """The accounts of the settings: who is signed in, who carries orders, what there is to spend."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -48,8 +49,7 @@ class Accounts:
 
     async def check(self) -> None:
         """Ask the broker of each account who is signed in, and what there is to spend."""
-        for account in list(self._states):
-            await self._check(account)
+        await asyncio.gather(*(self._check(account) for account in self._states))
 
     async def _check(self, account: str) -> None:
         state = replace(self._states[account], checked=self._clock.now(), reason="")

@@ -11,7 +11,7 @@ from trading.ports import QuoteSource
 
 log = logging.getLogger(__name__)
 
-VALID: Final = 300.0  # seconds; the exchange widens a band during the day
+VALID: Final = 60.0  # seconds; the exchange widens a band when prices run, and exits must follow
 PATIENCE: Final = 1.0  # seconds that an order waits for the answer; the broker checks as well
 
 

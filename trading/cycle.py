@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 from trading.broker import PortfolioFeed
 from trading.clock import Clock
-from trading.errors import Refused, VigilError
+from trading.errors import RateLimited, Refused, VigilError
 from trading.order import OrderRequest
 from trading.orders import OrderManager
 from trading.ports import FeedChange, FeedState
@@ -17,11 +17,17 @@ from trading.signal import Signal
 log = logging.getLogger(__name__)
 
 HINT_EVERY: Final = 2.0  # seconds; a webhook is a hint, and a flood of them is one hint
+IN_HAND: Final = 20  # readings that may come at once before the rhythm of `working` holds them back
 
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """Seconds between two readings of an account's books, by what there is to watch."""
+    """Seconds between two readings of an account's books, by what there is to watch.
+
+    Whatever happens (books that differ for ever, a stream that flaps, postbacks), no more than one
+    in `working` seconds is done in the long run: the broker allows 2,000 calls in half an hour, and
+    a reading is three of them.
+    """
 
     working: float = 10.0  # an order can still change, or the stream is not live
     open: float = 30.0  # a position is open
@@ -44,6 +50,8 @@ class _Reading:
     """One account's state in the rhythm; times are monotonic."""
 
     begun: float | None = None  # of the last that succeeded
+    tried: float | None = None  # the beginning of the last
+    in_hand: float = IN_HAND
     due: float = 0.0
     why: str = "start"
     failures: int = 0
@@ -83,8 +91,7 @@ class MonitoringCycle:
         now = self._clock.monotonic()
         for account, reading in self._readings.items():
             if not reading.running and (why := self._why(account, reading, now)):
-                reading.running = True
-                self._spawn(self._read(account, reading, why))
+                self._begin(account, reading, why)
 
     def confirmed_age(self, account: str) -> float | None:
         """Return seconds since the books were read, None if they never were."""
@@ -93,11 +100,12 @@ class MonitoringCycle:
 
     def hint(self, account: str) -> None:
         """Somebody unproven says that something happened: read, but not more often than that."""
-        age = self.confirmed_age(account)
-        reading = self._readings[account]
-        wait = 0.0 if age is None else max(0.0, HINT_EVERY - age)
-        reading.due = min(reading.due, self._clock.monotonic() + wait)
-        reading.why = "a hint"
+        reading, now = self._readings[account], self._clock.monotonic()
+        if reading.failures:  # it is being tried as often as is good for the broker
+            return
+        due = now if reading.tried is None else max(now, reading.tried + HINT_EVERY)
+        if due < reading.due:
+            reading.due, reading.why = due, "a hint"
 
     def reason(self, request: OrderRequest) -> str:
         """A rule for the gate: nothing new before it is known what there is."""
@@ -136,9 +144,18 @@ class MonitoringCycle:
             return rhythm.open, "a position is open"
         return rhythm.idle, "rhythm"
 
-    async def _read(self, account: str, reading: _Reading, why: str) -> None:
-        begun = self._clock.monotonic()
-        reading.due = float("inf")
+    def _begin(self, account: str, reading: _Reading, why: str) -> None:
+        """Read, unless too many readings came lately: then it stays due."""
+        now, pace = self._clock.monotonic(), self._rhythm.working
+        since = 0.0 if reading.tried is None else now - reading.tried
+        in_hand = min(IN_HAND, reading.in_hand + since / pace)
+        if in_hand < 1.0:
+            return
+        reading.in_hand, reading.tried = in_hand - 1.0, now
+        reading.running, reading.due = True, float("inf")
+        self._spawn(self._read(account, reading, why, now))
+
+    async def _read(self, account: str, reading: _Reading, why: str, begun: float) -> None:
         try:
             await self._orders.reconcile(account, why=why)
         except VigilError as error:
@@ -161,8 +178,10 @@ class MonitoringCycle:
     def _failed(self, reading: _Reading, error: Exception) -> None:
         rhythm = self._rhythm
         reading.failures += 1
-        pause = min(rhythm.working, rhythm.failed * 2 ** (reading.failures - 1))
+        doublings = min(reading.failures - 1, 10)  # of a weekend without a token no float is left
+        pause = min(rhythm.working, rhythm.failed * 2.0**doublings)
         pause = rhythm.refused if isinstance(error, Refused) else pause
+        pause = max(pause, error.retry_after) if isinstance(error, RateLimited) else pause
         reading.due = min(reading.due, self._clock.monotonic() + pause)
         reading.why = "again, after a failure"
 
@@ -174,8 +193,7 @@ class MonitoringCycle:
                 reading.opened = reading.due = now
                 reading.why = "the stream has connected"
                 if not reading.running:
-                    reading.running = True
-                    self._spawn(self._read(account, reading, reading.why))
+                    self._begin(account, reading, reading.why)
 
         return follow
 

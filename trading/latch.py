@@ -41,8 +41,9 @@ class LiveLatch:
         if word != WORD:
             words = f"type {WORD} in capitals to send real orders today"
             raise Denied(words, problems=[Problem("word", words)])
-        await self._memory.write(self._today())
-        self._armed = self._today()
+        today = self._today()  # the disk may take it over midnight
+        await self._memory.write(today)
+        self._armed = today
 
     def reason(self, request: OrderRequest) -> str:
         """A rule for the gate, for exits too: whoever exits is there to say the word."""

@@ -22,6 +22,7 @@ PRICE_FRESH: Final = 5.0  # seconds; an older price values nothing and fills not
 ASK_FROM: Final = 3.0  # seconds, the age of a tick's price
 ASK_EVERY: Final = 4.0  # seconds, of one instrument
 JITTER: Final = 0.5  # seconds that a job of each second may be early
+TOGETHER: Final = 2.0  # seconds that one is asked for too early, to be in the call of another one
 MOST_KEYS: Final = 500  # of one request
 LOWEST, HIGHEST = 1e-4, 1e8  # rupees; outside is an error, whatever it is a price of
 SAME_MOMENT: Final = timedelta(seconds=0.25)  # that the answer whether a segment is open holds
@@ -126,7 +127,9 @@ class Marks:
         self._forget_all_but(wanted)
         if now < self._not_before:
             return
-        due = sorted(key for key in wanted if self._is_due(key, now))
+        due: list[str] = []
+        if any(self._is_due(key, now) for key in wanted):
+            due = sorted(key for key in wanted if self._is_due(key, now + TOGETHER))
         for start in range(0, len(due), MOST_KEYS):
             await self._ask(due[start : start + MOST_KEYS])
 
@@ -135,7 +138,8 @@ class Marks:
         if asked is not None and now - asked < ASK_EVERY - JITTER:
             return False
         age = self._market_data.price_age(instrument_key)
-        return (age is None or age > ASK_FROM) and self._trades(instrument_key)
+        stale = age is None or age + now - self._clock.monotonic() > ASK_FROM
+        return stale and self._trades(instrument_key)
 
     async def _ask(self, instrument_keys: Sequence[str]) -> None:
         asked = self._clock.monotonic()

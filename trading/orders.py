@@ -58,6 +58,7 @@ class Patience:
     confirm: float = 2.0  # after a cancel or modify, before the order is read again
     answer: float = 15.0  # of one write, whatever the transport thinks
     read: float = 30.0  # of the books, with all waiting for a turn
+    farewell: float = 1.5  # at a stop, for the answers to what is being sent
     lost: float = 600.0  # that an order of an earlier day stays in doubt, for others to see it
 
 
@@ -218,6 +219,8 @@ class OrderManager:
     async def stop(self) -> None:
         """Send nothing any more; nothing that was sent is forgotten, the disk has it."""
         self._stopped = True
+        if sending := [press.work for press in self._presses.values() if not press.work.done()]:
+            await asyncio.wait(sending, timeout=self._patience.farewell)
         for task in (*self._doubts.values(), *self._tasks):
             task.cancel()
         await asyncio.gather(*self._doubts.values(), *self._tasks, return_exceptions=True)

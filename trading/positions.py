@@ -20,7 +20,7 @@ from trading.held import Doubt, Heard, Held, contradiction
 from trading.hours import IST
 from trading.marks import Mark, Marks
 from trading.model import UNKNOWN, Tick
-from trading.order import Account, BrokerPosition, Fill, OrderFills, Product
+from trading.order import Account, BrokerPosition, Fill, OrderFills, Product, Side
 from trading.orders import BookRead, ReadFailed
 from trading.pnl import amount, average
 from trading.ports import PolledQuote
@@ -188,6 +188,20 @@ class PositionBook:
 
     def get(self, account: str, instrument_key: str, product: Product) -> Position | None:
         return self._told.get((account, instrument_key, product))
+
+    def closable(self, account: str, instrument_key: str, product: Product, side: Side) -> int:
+        """Return how many units an order of this side can close by any of the three books.
+
+        Where they differ the largest counts: nobody shall be kept in who may be in.
+        """
+        held = self._held.get((account, instrument_key, product))
+        if held is None:
+            return 0
+        told = [held.running.quantity, held.broker or 0]
+        read = self._reads.get(account)
+        if held.heard is not None and (read is None or held.heard.at > read.monotonic):
+            told.append(held.heard.quantity)
+        return max(0, *(-side.sign * quantity for quantity in told))
 
     def fills(self, account: str | None = None) -> list[Fill]:
         """Return today's executions as they count here, oldest first."""

@@ -26,12 +26,16 @@ class Hold:
 
 
 class SubscriptionBook:
-    """Holds are values that come and go; nothing is subscribed in any other way."""
+    """Holds are values that come and go; nothing is subscribed in any other way.
+
+    `changes` tells a new sum only: an order comes and goes where a page holds its instrument.
+    """
 
     def __init__(self) -> None:
         self.changes: Signal[Wanted] = Signal("subscriptions")
         self._holds: dict[int, Hold] = {}
         self._serial = 0
+        self._told = self.wanted()
 
     def hold(
         self, holder: str, instrument_keys: Iterable[str], mode: Mode, *, deep: bool = False
@@ -40,11 +44,11 @@ class SubscriptionBook:
         self._serial += 1
         serial = self._serial
         self._holds[serial] = Hold(holder, frozenset(instrument_keys), mode, deep)
-        self.changes.emit(self.wanted())
+        self._tell()
 
         def release() -> None:
             if self._holds.pop(serial, None) is not None:
-                self.changes.emit(self.wanted())
+                self._tell()
 
         return release
 
@@ -62,3 +66,9 @@ class SubscriptionBook:
 
     def holds(self) -> list[Hold]:
         return list(self._holds.values())
+
+    def _tell(self) -> None:
+        wanted = self.wanted()
+        if wanted != self._told:
+            self._told = wanted
+            self.changes.emit(wanted)

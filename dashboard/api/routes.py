@@ -39,8 +39,10 @@ log = logging.getLogger(__name__)
 WORDS: Final = """
 Show the token of the data folder's file `api_token` as `Authorization: Bearer ...`.
 
-A `nonce` of your own makes a call safe to repeat: one nonce, one order or basket. An order that
-got no answer is `in doubt`: it is looked for, never sent again. Unknown numbers are null.
+A `nonce` of your own makes a call safe to repeat: one nonce, one order or basket; for something
+else it is refused. An order that got no answer is `in doubt`: it is looked for, never sent again.
+Unknown numbers are null. `reduces` marks an exit, which is allowed when entries are not: it is
+believed as far as a position is there to be closed.
 
 WebSockets: `/api/ws/orders/{account_id}`, `/api/ws/orders` (all accounts) and `/api/ws/status`.
 Every message is a JSON object with a `type`: `connection_established`, `order_update`,
@@ -53,6 +55,7 @@ REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
     404: {"model": Trouble},
     409: {"model": Trouble},
     422: {"model": Trouble},
+    500: {"model": Trouble},
     502: {"model": Trouble},
 }
 
@@ -192,15 +195,23 @@ def _refusals(api: FastAPI) -> None:
     async def other(_: Request, error: HTTPException) -> JSONResponse:
         missing = error.status_code == 404
         kind: Literal["not found", "invalid"] = "not found" if missing else "invalid"
-        return _answer(error.status_code, Trouble(error=kind, message=str(error.detail)))
+        message = f"{str(error.detail).rstrip('.')}. Nothing was sent."
+        return _answer(error.status_code, Trouble(error=kind, message=message))
+
+    @api.exception_handler(Exception)
+    async def fault(_: Request, error: Exception) -> JSONResponse:  # the log has all of it
+        message = "the desk itself failed: something may have been sent, look before you repeat it"
+        return _answer(500, Trouble(error="fault", message=message, sent=True))
 
 
 def _problems(errors: Sequence[Any]) -> list[FieldProblem]:
     """Name the field of each error; what was sent is not repeated, it may be anything."""
-    return [
-        FieldProblem(field=".".join(map(str, item["loc"][1:])) or "body", words=item["msg"])
-        for item in errors
-    ]
+    return [FieldProblem(field=_field(item), words=item["msg"]) for item in errors]
+
+
+def _field(error: Any) -> str:
+    within = "" if error["type"] == "json_invalid" else ".".join(map(str, error["loc"][1:]))
+    return within or "body"
 
 
 def _answer(status: int, trouble: Trouble) -> JSONResponse:

@@ -25,7 +25,9 @@ PING_EVERY: Final = 30.0  # seconds
 SILENT: Final = 90.0  # seconds without a word after which a listener is taken for dead
 STATUS_EVERY: Final = 5.0  # seconds
 LARGEST: Final = 4_096  # characters that a listener may say at once
-TOO_SLOW, NO_ACCOUNT = 1013, 4404  # close codes
+MOST_WORDS: Final = 50  # that a listener may say in a second: a flood would hold the desk up
+FAREWELL: Final = 2.0  # seconds that a close may take; who does not read does not hear it either
+TOO_SLOW, TOO_MUCH, NO_ACCOUNT = 1013, 1008, 4404  # close codes
 
 
 class Listener:
@@ -35,7 +37,10 @@ class Listener:
         self.account = account  # None: all
         self.status = status
         self.heard = time.monotonic()
-        self.queue: asyncio.Queue[str | None] = asyncio.Queue(WAITING)
+        self.queue: asyncio.Queue[str] = asyncio.Queue(WAITING)
+        self.ended = asyncio.Event()
+        self.code = TOO_SLOW  # why it was ended
+        self._second, self._words = self.heard, 0
 
     def put(self, text: str) -> None:
         """Never waits: a full queue ends the connection instead of holding up the others."""
@@ -44,11 +49,19 @@ class Listener:
         except asyncio.QueueFull:
             self.end()
 
-    def end(self) -> None:
-        """Have the connection closed as too slow; what still waits is given up."""
-        while not self.queue.empty():
-            self.queue.get_nowait()
-        self.queue.put_nowait(None)
+    def hear(self) -> None:
+        """Note a word from it; too many end the connection."""
+        self.heard = time.monotonic()
+        if self.heard - self._second >= 1.0:
+            self._second, self._words = self.heard, 0
+        self._words += 1
+        if self._words > MOST_WORDS:
+            self.end(TOO_MUCH)
+
+    def end(self, code: int = TOO_SLOW) -> None:
+        """Have the connection closed; what still waits is given up."""
+        self.code = code
+        self.ended.set()
 
 
 class Broadcast:
@@ -151,7 +164,10 @@ async def run(broadcast: Broadcast) -> None:
     asked = time.monotonic()
     while True:
         await asyncio.sleep(STATUS_EVERY)
-        broadcast.tell_status()
+        try:
+            broadcast.tell_status()
+        except Exception:
+            log.exception("the status could not be told")
         if time.monotonic() - asked >= PING_EVERY:
             asked = time.monotonic()
             broadcast.ping()
@@ -170,17 +186,18 @@ async def _serve(socket: WebSocket, listener: Listener, broadcast: Broadcast, de
     try:
         for text in _greeting(listener, desk):
             listener.put(text)
-        sending = asyncio.create_task(_send(socket, listener))
-        hearing = asyncio.create_task(_hear(socket, listener))
-        await asyncio.wait((sending, hearing), return_when=asyncio.FIRST_COMPLETED)
-        for task in (sending, hearing):
+        ways = (_send(socket, listener), _hear(socket, listener), listener.ended.wait())
+        tasks = [asyncio.ensure_future(way) for way in ways]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(sending, hearing, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
     finally:
         broadcast.leave(listener)
-        with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
             if socket.application_state is WebSocketState.CONNECTED:
-                await socket.close(TOO_SLOW)
+                async with asyncio.timeout(FAREWELL):
+                    await socket.close(listener.code)
 
 
 def _greeting(listener: Listener, desk: Desk) -> list[str]:
@@ -196,8 +213,8 @@ def _greeting(listener: Listener, desk: Desk) -> list[str]:
 
 
 async def _send(socket: WebSocket, listener: Listener) -> None:
-    while (text := await listener.queue.get()) is not None:
-        await socket.send_text(text)
+    while True:
+        await socket.send_text(await listener.queue.get())
 
 
 async def _hear(socket: WebSocket, listener: Listener) -> None:
@@ -209,7 +226,9 @@ async def _hear(socket: WebSocket, listener: Listener) -> None:
             return
         if told["type"] == "websocket.disconnect":
             return
-        listener.heard = time.monotonic()
+        listener.hear()
+        if listener.ended.is_set():
+            return
         if (reply := _reply(told.get("text"))) is not None:
             listener.put(reply)
 

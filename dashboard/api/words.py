@@ -4,7 +4,7 @@ import math
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from trading.basket import Basket, BasketRequest, LegReceipt, OnFilled
 from trading.model import Instrument
@@ -21,8 +21,17 @@ from trading.order import (
 )
 from trading.positions import Position, Value
 
+
+def printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("only characters that can be seen, and spaces")
+    return text
+
+
 Key = Annotated[str, Field(min_length=3, max_length=64)]
 Nonce = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")]
+# It is shown on pages and stands in the log: no line breaks, nothing that turns the text around.
+Name = Annotated[str, Field(max_length=60), AfterValidator(printable)]
 # Strict: "75", 75.0 and true are not quantities, and a program that sends them is mistaken.
 Units = Annotated[int, Field(strict=True, gt=0, le=100_000_000)]
 Rupees = Annotated[float, Field(ge=0, le=10_000_000, allow_inf_nan=False)]
@@ -80,7 +89,7 @@ class NewBatch(Asked):
     legs: list[Leg] = Field(min_length=1, max_length=10)
     rollback_on_failure: bool = True
     on_filled: OnFilled | None = None
-    name: str = Field("", max_length=60)
+    name: Name = ""
 
     def request(self, account: str) -> BasketRequest:
         legs = tuple(
@@ -99,7 +108,7 @@ class FieldProblem(BaseModel):
 class Trouble(BaseModel):
     """Why something was not done; `sent` says whether anything may have reached the broker."""
 
-    error: Literal["denied", "not found", "unauthorised", "invalid", "broker", "closed"]
+    error: Literal["denied", "not found", "unauthorised", "invalid", "broker", "fault"]
     message: str
     sent: bool = False
     problems: list[FieldProblem] = []

@@ -17,6 +17,8 @@ NAMES = (
     "socket_load",
     "cells",
     "orders",
+    "order_news",
+    "account_rest",
 )
 
 

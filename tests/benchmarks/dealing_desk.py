@@ -19,6 +19,7 @@ from nicegui import app, background_tasks
 import main
 from settings import load_settings
 from trading.basket import BasketRequest, BasketState
+from trading.basket_book import BasketMoved
 from trading.errors import Denied
 from trading.model import Instrument, InstrumentType, Mode
 from trading.order import Order, OrderRequest, OrderType, Product, Side
@@ -28,7 +29,7 @@ from trading.ports import FeedState
 ACCOUNT: Final = "main"
 OPTIONS: Final = 20  # that are traded in turn; the first order of each asks for its circuit limits
 READY: Final = 30.0  # seconds that the desk may take
-SETTLE: Final = 3.0  # seconds after everything is live
+SETTLE: Final = 2.0  # seconds after everything is live
 GAP: Final = 0.4  # seconds between a press of one order and one of a basket
 EVERY: Final = 1.55  # seconds between two baskets: the broker takes 40 such calls a minute
 
@@ -50,7 +51,8 @@ class Press:
     due: float
     begun: float
     checked: float  # the rules have nothing against it, of a basket neither has the margin
-    committed: float  # on the disk, nothing sent yet
+    opened: float  # the basket is on the disk; for an order nothing happens here
+    committed: float  # so are the orders, nothing sent yet
     returned: float  # every order has its number
     orders: int
     unanswered: list[str]  # why one has none after all
@@ -66,7 +68,9 @@ class Hand:
         self._presses = self._denied = 0
         self._committed: dict[str, float] = {}  # by the order
         self._asked: set[str] = set()
+        self._opened: dict[str, float] = {}  # by the basket
         vigil.orders.changes.subscribe(self._note)
+        vigil.baskets.changes.subscribe(self._note_basket)
 
     async def run(self, result: Path) -> None:
         """Write what came of it into this file; an error as well, for whoever waits."""
@@ -187,10 +191,12 @@ class Hand:
         begun, wall = time.monotonic(), self._vigil.clock.now()
         orders, checked = await act()
         returned = time.monotonic()
+        checked_at = begun + (checked - wall).total_seconds()
         return Press(
             due,
             begun,
-            checked=begun + (checked - wall).total_seconds(),
+            checked=checked_at,
+            opened=self._opened.pop(orders[0].request.batch_id, 0.0) or checked_at,
             committed=max(self._committed.pop(order.id) for order in orders),
             returned=returned,
             orders=len(orders),
@@ -201,6 +207,10 @@ class Hand:
         """Note when an intent of ours became known: right after its commit, before it is sent."""
         if moved.before is None and not moved.after.external:
             self._committed[moved.after.id] = time.monotonic()
+
+    def _note_basket(self, moved: BasketMoved) -> None:
+        if moved.before is None:
+            self._opened[moved.after.id] = time.monotonic()
 
     def _request(self, option: Instrument, side: Side) -> OrderRequest:
         self._presses += 1

@@ -5,41 +5,35 @@ monotonic clock), so that the desk's own receiving, reading and merging are part
 """
 
 import json
-import random
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from playwright.sync_api import Page
 
 from simulator.tokens import USER
+from tests.benchmarks.api_hand import Hand
 from tests.benchmarks.figures import Figure, below
 from tests.benchmarks.processes import (
     ROOT,
-    TOKEN,
     Process,
-    UnlimitedExchange,
     browser,
     desk,
     folder,
     load,
     share,
     unlimited_exchange,
-    until,
 )
 
 INSTRUMENTS: Final = 500
 RATE: Final = 400.0  # ticks/s, the default of settings.toml
 CLIENTS: Final = 100
 MANY: Final = 1_000
-PAUSE: Final = (0.15, 0.35)  # seconds between two orders; not in step with the refresh
 CASH: Final = 1e9  # rupees
 FILLED: Final = "● filled"
 # Notes when each order's row first shows each status. The name's title ends with the order's id.
@@ -71,95 +65,6 @@ def run(*, short: bool = False) -> list[Figure]:
             few = _programs(hand, clients=CLIENTS, orders=10 if short else 150)
             many = _programs(hand, clients=MANY, orders=2 if short else 10)
     return [*page, *few.figures(), *many.figures()]
-
-
-class Hand:
-    """Places orders through the desk's own API, and fills them at the exchange."""
-
-    def __init__(self, running: Process, other_end: UnlimitedExchange, directory: Path) -> None:
-        self.running = running
-        self.other_end = other_end
-        self.token = (directory / "api_token").read_text()
-        self._rng = random.Random(7)
-        self._options = _options(other_end)
-        self._placed = 0
-
-    @property
-    def port(self) -> int:
-        port = urlsplit(self.running.url).port
-        assert port is not None
-        return port
-
-    def ready(self) -> None:
-        """Wait until an order can be placed, and place one of each option: nothing is new then."""
-        until(self._is_ready, within=30, what="the instruments, and the books of the account")
-        for _ in self._options:
-            self.place()
-            self.pause()
-
-    def _is_ready(self) -> bool:
-        try:
-            self.place()
-        except OSError:  # a refusal is one
-            return False
-        return True
-
-    def pause(self) -> None:
-        time.sleep(self._rng.uniform(*PAUSE))
-
-    def place(self, *, rests: bool = False) -> dict[str, Any]:
-        """Buy and sell lots in turn, at the market or where the price is not."""
-        key, lot = self._options[self._placed // 2 % len(self._options)]
-        buys = rests or self._placed % 2 == 0
-        self._placed += 1
-        body: dict[str, Any] = {
-            "nonce": f"bench-{self._placed}-{time.monotonic_ns()}", "instrument_key": key,
-            "side": "BUY" if buys else "SELL", "quantity": lot,
-        }  # fmt: skip
-        if rests:
-            body |= {"order_type": "LIMIT", "price": _lowest(self.other_end, key)}
-        return self._api("/api/accounts/main/orders", body)
-
-    def fill(self, order: dict[str, Any]) -> None:
-        [number] = order["broker_orders"]
-        self.other_end.control("fills", order_id=number)
-
-    def updates(self) -> dict[tuple[str, str, int], float]:
-        """Return when each state of each of the broker's orders was written to the stream first."""
-        first: dict[tuple[str, str, int], float] = {}
-        for update in self.other_end.updates():
-            row = update.message
-            if row["update_type"] == "order":
-                state = (row["order_id"], row["status"], row["filled_quantity"])
-                first.setdefault(state, update.at)
-        return first
-
-    def _api(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
-        request = urllib.request.Request(
-            self.running.url + path, json.dumps(body).encode(), headers
-        )
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            told: dict[str, Any] = json.loads(answer.read())
-            return told
-
-
-def _options(other_end: UnlimitedExchange) -> list[tuple[str, int]]:
-    """Return key and lot of a few options."""
-    rows = [row for row in other_end.master() if row["instrument_type"] in ("CE", "PE")]
-    middle = len(rows) // 2
-    return [(row["instrument_key"], row["lot_size"]) for row in rows[middle : middle + 5]]
-
-
-def _lowest(other_end: UnlimitedExchange, key: str) -> float:
-    """Return the lower circuit limit."""
-    request = urllib.request.Request(
-        f"{other_end.url}/v2/market-quote/quotes?instrument_key={quote(key)}",
-        headers={"Authorization": f"Bearer {TOKEN}"},
-    )
-    with urllib.request.urlopen(request, timeout=5) as answer:
-        [row] = json.loads(answer.read())["data"].values()
-    return float(row["lower_circuit_limit"])
 
 
 # A page
@@ -310,7 +215,7 @@ def _match(
 def _crowd(hand: Hand) -> Iterator[Any]:
     """Run the listeners; yield what asks them."""
     command = [sys.executable, "-m", "tests.benchmarks.crowd"]
-    command += ["--port", str(hand.port), "--token", hand.token]
+    command += ["--port", str(urlsplit(hand.running.url).port), "--token", hand.token]
     pipe = subprocess.PIPE
     popen = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
     given, told = popen.stdin, popen.stdout

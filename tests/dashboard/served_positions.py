@@ -47,7 +47,7 @@ def main() -> None:
         while True:
             await asyncio.sleep(random.uniform(0.15, 0.25))
             await curve.sample()
-            rounds = 1 if not arguments.rate else round(arguments.rate * 0.2 / len(traded))
+            rounds = max(1, round(arguments.rate * 0.2 / len(traded)))
             for _ in range(rounds):
                 desk.market_data.publish(market.batch(sorted(traded)))
 

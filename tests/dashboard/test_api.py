@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import socket as tcp
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -21,6 +23,7 @@ from tests.dashboard.fakes import ALWAYS, CALL, DeskBroker, Market, make_desk
 from trading.clock import SystemClock
 from trading.desk import Desk
 from trading.order import OrderStatus
+from trading.order_book import OrderMoved
 
 TOKEN, SECRET = "token-of-a-program", "s" * 43
 SHOWN = {"Authorization": f"Bearer {TOKEN}"}
@@ -130,6 +133,29 @@ async def test_a_repeated_call_is_one_order(api: Served) -> None:
     assert len(api.broker.sent) == 1
 
 
+@pytest.mark.parametrize("changes", [{"side": "SELL"}, {"quantity": 150}])
+async def test_a_nonce_that_was_used_for_another_order_is_refused(
+    api: Served, changes: dict[str, Any]
+) -> None:
+    """It was answered with 201 and the other order: a program took it for its own."""
+    await api.place()
+    refused = await api.place(**changes)
+
+    assert refused.status_code == 409
+    assert [p["field"] for p in refused.json()["problems"]] == ["nonce"]
+    assert len(api.broker.sent) == 1
+
+
+async def test_a_fault_of_ours_is_told_in_words_and_never_as_nothing_sent(api: Served) -> None:
+    order = (await api.place(order_type="LIMIT", price=90.0)).json()
+    api.broker.cancel_error = ZeroDivisionError("a secret")  # type: ignore[assignment]
+    answer = await api.client.delete(f"/api/accounts/main/orders/{order['id']}")
+
+    assert (answer.status_code, answer.json()["error"]) == (500, "fault")
+    assert answer.json()["sent"] is True
+    assert "secret" not in answer.text
+
+
 async def test_positions_and_their_value_are_told(api: Served) -> None:
     api.broker.fills[CALL] = 100.0
     await api.place()
@@ -218,8 +244,10 @@ async def test_malformed_json_is_refused_on_every_route(
         f"/api/accounts/main/{path}", content=body, headers={"Content-Type": "application/json"}
     )
 
+    told = answer.json()
     assert answer.status_code in (400, 422)
-    assert answer.json()["error"] == "invalid"
+    assert (told["error"], "Nothing was sent" in told["message"]) == ("invalid", True)
+    assert not any(problem["field"].isdigit() for problem in told["problems"])
     assert api.broker.sent == []
 
 
@@ -256,6 +284,9 @@ async def test_a_basket_tells_what_became_of_each_leg(api: Served) -> None:
     again = (await api.client.post("/api/accounts/main/batch-orders", json=body)).json()
 
     assert told["id"] == again["id"]
+    named = {**body, "nonce": "b2", "name": "fair\u202e\nfoul"}
+    wrong = await api.client.post("/api/accounts/main/batch-orders", json=named)
+    assert [p["field"] for p in wrong.json()["problems"]] == ["name"]
     assert len(api.broker.sent) == 3
     found = f"/api/accounts/main/batch-orders/{told['id']}"
     await until(lambda: api.desk.baskets.get(told["id"]).state.final, within=15)  # type: ignore[union-attr]
@@ -339,8 +370,58 @@ async def test_who_is_silent_or_slow_is_let_go() -> None:
     for _ in range(sockets.WAITING):
         slow.put("news")
 
-    assert silent.queue.get_nowait() is None
-    assert slow.queue.get_nowait() is None
+    assert silent.ended.is_set()
+    assert slow.ended.is_set()
+
+
+async def test_who_floods_a_socket_is_let_go_before_the_desk_is_held_up(api: Served) -> None:
+    """13,000 words a second kept the loop so busy that no reading of the books was begun."""
+    async with api.socket("orders") as talking:
+        with pytest.raises(websockets.ConnectionClosed) as closed:
+            await flood(talking)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == sockets.TOO_MUCH
+
+
+async def test_who_does_not_read_is_let_go_although_it_does_not_hear_that_either(
+    api: Served,
+) -> None:
+    order = (await api.place(order_type="LIMIT", price=90.0)).json()
+    known = api.desk.orders.get(order["id"])
+    assert known is not None
+    before = len(api.desk.orders.changes)
+    with deaf(api.port):
+        await until(lambda: len(api.desk.orders.changes) == before + 1)
+        for turn in range(20):  # some megabytes: more than the system keeps for it
+            for n in range(sockets.WAITING):
+                moved = replace(known, id=f"order-{turn}-{n}")
+                api.desk.orders.changes.emit(OrderMoved(None, moved))
+            await asyncio.sleep(0.01)
+        await until(lambda: len(api.desk.orders.changes) == before, within=5)
+
+
+async def flood(talking: Any) -> None:
+    while True:
+        await talking.send("{}")
+
+
+@contextmanager
+def deaf(port: int) -> Iterator[None]:
+    """Connect as a program that never reads."""
+    with tcp.socket() as line:
+        line.setsockopt(tcp.SOL_SOCKET, tcp.SO_RCVBUF, 4096)
+        line.connect(("127.0.0.1", port))
+        asked = {
+            "Host": f"127.0.0.1:{port}",
+            "Upgrade": "websocket",
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+            "Sec-WebSocket-Version": "13",
+            **SHOWN,
+        }
+        told = "".join(f"{name}: {value}\r\n" for name, value in asked.items())
+        line.sendall(f"GET /api/ws/orders HTTP/1.1\r\n{told}\r\n".encode())
+        yield
 
 
 @pytest.mark.parametrize(

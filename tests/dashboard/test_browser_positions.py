@@ -31,8 +31,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine"),
     pytest.mark.xdist_group("browser"),
 ]
-SMALL = """[...document.querySelectorAll('a, button, input, .q-checkbox')]
-  .filter(e => !e.closest('.q-checkbox') || e.matches('.q-checkbox'))
+SMALL = """[...document.querySelectorAll('a, button, input')]
   .map(e => e.tagName === 'INPUT' ? e.closest('.q-field__control') || e : e)
   .map(e => [e.outerHTML.slice(0, 80), e.getBoundingClientRect()])
   .filter(([, r]) => r.width && (r.width < 44 || r.height < 39))"""  # the header's P&L has 39

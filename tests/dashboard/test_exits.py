@@ -125,11 +125,7 @@ async def test_selected_ones_only(user: User, desk: Desk) -> None:
     await user.open("/positions")
     assert not found(user, "exit-selected")[-1].enabled  # type: ignore[attr-defined]
 
-    row = found(user, marker("position", PUT))[-1]
-    box = next(e for e in row.descendants() if "select" in e._markers)
-    assert user.client is not None
-    with user.client:
-        box.value = True  # type: ignore[attr-defined]
+    press_in(user, PUT, "select")
     assert text(user, "exit-selected") == "Exit selected (1)"
     press(user, "exit-selected")
     await asked(user)

@@ -205,7 +205,7 @@ async def test_closed_positions_move_to_their_own_tab(user: User, desk: Desk) ->
     assert shown_rows(user) == ["NSE_FO|45450"]
     assert row_text(user, CALL, "lots") == "closed"
     assert row_text(user, CALL, "realised") == "▲ +₹1,147.50"
-    assert row_text(user, CALL, "unrealised") == ""
+    assert row_text(user, CALL, "unrealised") == row_text(user, CALL, "ltp") == ""
 
 
 async def test_rows_are_grouped_with_subtotals_and_the_worst_badge(

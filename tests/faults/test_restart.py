@@ -63,7 +63,7 @@ def books(desk: Dealing) -> dict[str, Any]:
 def far_below(desk: Dealing) -> float:
     """Return a limit at which nobody sells to us today."""
     ltp = desk.exchange.market.quotes[desk.option().instrument_key].ltp
-    return round(ltp * 0.5 / 0.05) * 0.05
+    return round(round(ltp * 0.5 / 0.05) * 0.05, 2)
 
 
 async def test_everything_is_as_it_was_after_a_restart(tmp_path: Path) -> None:

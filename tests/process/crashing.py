@@ -46,6 +46,7 @@ from trading.strategies import Template, build
 ACCOUNT: Final = "main"
 UNDERLYING: Final = "NSE_INDEX|Nifty 50"
 SETTLED_FOR: Final = 0.15  # seconds in which nothing may be left to do before the books are told
+DISK_TAKES: Final = 0.15  # seconds of the commit that never ends, for who does not wait for it
 GIVES_UP: Final = 30.0  # seconds after which they are told as they are
 FAST_ORDERS: Final = Orders(
     per_second=10,
@@ -98,6 +99,7 @@ class Trap:
             return False
         due = self._count(connection) - self.begun_with >= self.grows
         if due and self.when == "before":
+            time.sleep(DISK_TAKES)
             die()
         return due
 

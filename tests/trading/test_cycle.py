@@ -1,6 +1,7 @@
 """The rhythm of reading: at start, on reconnect, while something can change, on a hint."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -9,7 +10,7 @@ from tests.trading.scripted import T0, Paper, ScriptedBroker, request
 from trading.checks import Band
 from trading.clock import ManualClock
 from trading.cycle import MonitoringCycle
-from trading.errors import Retryable, TokenRefused
+from trading.errors import RateLimited, Retryable, TokenRefused
 from trading.orders import Gate, OrderManager
 from trading.ports import FeedChange, FeedState, FeedStats
 from trading.signal import Signal
@@ -155,3 +156,76 @@ async def test_failures_are_repeated_soon_and_then_less_often(house: House) -> N
     reads = house.broker.reads
     await house.after(60)
     assert 5 <= house.broker.reads - reads <= 10
+
+
+def differ(house: House) -> None:
+    house.holdings.different = True
+
+
+def lack_a_price(house: House) -> None:
+    house.orders.book.unpriced.add("main")
+
+
+def flap(house: House) -> None:
+    house.stream.become(FeedState.BACKING_OFF)
+    house.stream.become(FeedState.OPEN)
+
+
+def hint(house: House) -> None:
+    for _ in range(50):
+        house.cycle.hint("main")
+
+
+def hint_in_vain(house: House) -> None:
+    house.broker.read_error = Retryable("500")
+    hint(house)
+
+
+@pytest.mark.parametrize("trouble", [differ, lack_a_price, flap, hint, hint_in_vain])
+async def test_no_trouble_that_lasts_uses_up_the_calls_that_the_broker_allows(
+    house: House, trouble: Callable[[House], None]
+) -> None:
+    """Books that differed for ever took 2,000 calls in 22 minutes; then nothing could be read,
+    and no feed could connect, for eight minutes.
+    """
+    await connected(house)
+    before = house.broker.reads
+    for _ in range(1_800):
+        trouble(house)
+        await house.after(1)
+
+    assert house.broker.reads - before <= 3 * (20 + 180)
+    assert house.broker.reads - before >= 150, "it is still read"
+
+
+async def test_a_broker_that_wants_fewer_calls_is_left_alone_for_so_long(house: House) -> None:
+    await connected(house)
+    house.broker.read_error = RateLimited("429", retry_after=25.0)
+    await house.after(61)  # the rhythm
+    before = house.broker.reads
+    hint(house)
+    await house.after(23)
+    assert house.broker.reads == before
+    await house.after(4)
+    assert house.broker.reads > before
+
+
+async def test_a_hint_during_a_reading_is_followed_by_another(house: House) -> None:
+    await connected(house)
+    house.cycle.hint("main")
+    house.clock.advance(3.0)
+    await house.cycle.look()  # it has begun, and what happens now may not be in it
+    house.cycle.hint("main")
+    await house.look()
+    assert await house.after(4) == 1
+
+
+async def test_the_books_are_read_again_after_a_weekend_without_a_token(house: House) -> None:
+    """After 1,024 failures the pause was too large a number, and nothing was ever read again."""
+    house.broker.read_error = TokenRefused("signed out")
+    for _ in range(1_500):
+        house.clock.advance(30.0)
+        await house.look()
+    house.broker.read_error = None
+
+    assert await house.after(31) >= 1

@@ -41,3 +41,17 @@ async def test_a_real_order_needs_the_word_every_day_and_a_restart_keeps_it() ->
 
 async def test_a_made_up_order_needs_no_word() -> None:
     assert latch(ManualClock(T0), Slip(), real=False).reason(request()) == ""
+
+
+async def test_a_word_that_the_disk_takes_over_midnight_is_not_one_for_the_next_day() -> None:
+    clock = ManualClock(T0)
+
+    class Slow(Slip):
+        async def write(self, day: date) -> None:
+            clock.advance(24 * 3600)
+            await super().write(day)
+
+    lock = latch(clock, Slow())
+    await lock.arm("LIVE")
+
+    assert not lock.armed()

@@ -235,3 +235,18 @@ async def test_after_the_close_the_last_price_counts_and_is_shown_as_closed(hous
     later = house.marks.of(CALL)
     assert later is not None
     assert (later.price, later.source, later.closed) == (146.0, "W", True)
+
+
+async def test_instruments_that_are_seldom_traded_are_asked_for_together(house: House) -> None:
+    """Twenty of them took a call each second, nearly all that the broker allows in half an hour."""
+    keys = [f"NSE_FO|{n}" for n in range(20)]
+    house.marks.want("positions", keys)
+    house.quotes.answers = {key: quote(key, ltt=house.now_ms + 10**9) for key in keys}
+    for second in range(300):
+        house.clock.advance(1.0)
+        house.price(145.0, keys[second % len(keys)])  # each of them every twenty seconds
+        await house.marks.poll()
+        known = [house.marks.of(key) for key in keys]
+        assert second < len(keys) or all(known), "none of them is without a price for a moment"
+
+    assert len(house.quotes.asked) <= 300 / 3

@@ -219,6 +219,32 @@ async def test_nothing_is_sent_once_the_desk_stops(house: House) -> None:
     assert house.broker.sent == []
 
 
+async def test_a_stop_waits_for_the_answer_to_what_is_being_sent() -> None:
+    """It was cut off, and the order was in doubt until the next start, or the next morning."""
+    house = House(patience=Patience(farewell=5.0))
+    house.broker.delay.clear()
+    placing = begun(house.orders.place(request()))
+    await house.settle()
+    stopping = asyncio.ensure_future(house.orders.stop())
+    await house.settle()
+    house.broker.delay.set()
+    await stopping
+
+    assert (await placing).status is OrderStatus.WORKING
+
+
+async def test_a_stop_does_not_wait_for_ever() -> None:
+    house = House(patience=Patience(farewell=0.01))
+    house.broker.delay.clear()
+    placing = begun(house.orders.place(request()))
+    await house.settle()
+    await house.orders.stop()
+
+    assert [order.status for order in house.paper.kept.values()] == [OrderStatus.SENT]
+    with pytest.raises(asyncio.CancelledError):
+        await placing
+
+
 async def test_no_order_at_all_is_denied(house: House) -> None:
     with pytest.raises(Denied, match="Nothing was sent"):
         await house.orders.place_many([])
