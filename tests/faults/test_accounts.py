@@ -65,7 +65,7 @@ async def test_each_account_has_its_own_orders_and_positions(tmp_path: Path) -> 
         key = desk.option().instrument_key
         assert len(holds) == 2
         assert list(desk.desk.subscriptions.wanted().modes).count(key) == 1
-        with pytest.raises(Denied, match="different accounts"):
+        with pytest.raises(Denied, match="one account"):
             await desk.desk.orders.place_many([desk.request(), desk.request(account="wife")])
 
 

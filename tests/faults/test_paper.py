@@ -1,4 +1,4 @@
-"""Paper execution in the whole desk: fills on live prices, kept over a restart, S04 with the feed."""
+"""Paper execution in the whole desk: fills on live prices, kept over a restart (S04)."""
 
 import asyncio
 from pathlib import Path
