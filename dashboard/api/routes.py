@@ -30,9 +30,11 @@ from dashboard.api.words import (
     position_out,
     value_out,
 )
+from dashboard.order_words import doubtful
 from trading.desk import Desk
-from trading.errors import Denied, VigilError
+from trading.errors import Denied, Problem, VigilError
 from trading.order import Order
+from trading.orders import denial
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +122,12 @@ def _order_routes(api: FastAPI, desk: Desk) -> None:
     async def place(account_id: str, body: NewOrder) -> OrderOut:
         """Send one order. It was not sent unless the answer is 201."""
         _known(desk, account_id)
-        return order_out(await desk.orders.place(body.request(account_id)))
+        request = body.request(account_id)
+        again = doubtful(desk.orders.working(account_id), request)
+        if again is not None and again.request.nonce != body.nonce and not body.despite_doubt:
+            words = f"order {again.id} for the same is in doubt: wait, or say why you send another"
+            raise denial([Problem("despite_doubt", words)])
+        return order_out(await desk.orders.place(request))
 
     @api.patch("/accounts/{account_id}/orders/{order_id}")
     async def modify(account_id: str, order_id: str, body: ChangedOrder) -> OrderOut:

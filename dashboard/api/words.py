@@ -44,7 +44,11 @@ class Asked(BaseModel):
 
 
 class NewOrder(Asked):
-    """`nonce` is yours: one nonce, one order, however often it arrives."""
+    """`nonce` is yours: one nonce, one order, however often it arrives.
+
+    While an order of the same instrument and side is in doubt another one is refused, unless
+    `despite_doubt` says why it is sent all the same.
+    """
 
     nonce: Nonce
     instrument_key: Key
@@ -56,9 +60,13 @@ class NewOrder(Asked):
     trigger: Rupees = 0.0
     validity: Validity = Validity.DAY
     reduces: bool = False
+    despite_doubt: str = Field("", max_length=200)
 
     def request(self, account: str) -> OrderRequest:
-        return OrderRequest(account=account, source="api", **dict(self))
+        values = dict(self)
+        despite = values.pop("despite_doubt")
+        source = f"api, despite an order in doubt: {despite}" if despite else "api"
+        return OrderRequest(account=account, source=source, **values)
 
 
 class ChangedOrder(Asked):

@@ -22,6 +22,7 @@ from dashboard.webhook import install as install_webhook
 from tests.dashboard.fakes import ALWAYS, CALL, DeskBroker, Market, make_desk
 from trading.clock import SystemClock
 from trading.desk import Desk
+from trading.errors import Unanswered
 from trading.order import OrderStatus
 from trading.order_book import OrderMoved
 
@@ -484,3 +485,18 @@ async def test_instruments_are_found_by_words(api: Served) -> None:
 
     assert (call["instrument_key"], call["lot_size"], call["type"]) == (CALL, 75, "CE")
     assert (refused.status_code, refused.json()["problems"][0]["field"]) == (422, "text")
+
+
+async def test_what_is_in_doubt_is_not_sent_again_without_a_reason(api: Served) -> None:
+    api.broker.script = [Unanswered("no answer")]
+    first = (await api.place()).json()
+    repeated = await api.place()
+    refused = await api.place(nonce="n2")
+    other_side = await api.place(nonce="n3", side="SELL")
+    meant = await api.place(nonce="n4", despite_doubt="the broker's app shows none")
+
+    assert (first["status"], repeated.json()["id"]) == ("in doubt", first["id"])
+    assert (refused.status_code, refused.json()["problems"][0]["field"]) == (409, "despite_doubt")
+    assert other_side.status_code == meant.status_code == 201
+    assert len(api.broker.sent) == 3
+    assert "shows none" in meant.json()["source"]

@@ -289,7 +289,7 @@ def traded(served: Served, chance: random.Random, presses: Iterator[int]) -> Ite
         trader.end()
 
 
-@pytest.mark.timeout(60 + 20 * KILLS)
+@pytest.mark.timeout(120 + 30 * KILLS)
 def test_kill_9_at_random_moments_leaves_two_books_that_agree(tmp_path: Path) -> None:
     """The suite kills five times; TEST_KILLS=100 makes it a hundred."""
     seed = random.randrange(1 << 30)
