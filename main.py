@@ -5,6 +5,7 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -85,6 +86,7 @@ HERE: Final = Path(__file__).parent
 CANARIES: Final = ("NSE_INDEX|Nifty 50", "NSE_INDEX|Nifty Bank")
 LIBRARIES: Final = ("nicegui", "sqlmodel", "apscheduler", "websocket-client", "protobuf")
 SHUTDOWN: Final = 2.0  # seconds for what waits for a broker; the disk has what it needs to go on
+OPEN_FILES: Final = 8_192  # programs may hold 1,200 sockets, and some systems begin with 256
 CALENDAR_DAYS: Final = 8  # of the broker's timings, today included
 
 
@@ -159,10 +161,19 @@ def prepare_process(settings: Settings) -> None:
     logs.prepare(settings.run.log_level, [secret.get_secret_value() for secret in known])
     sys.setswitchinterval(0.001)  # a frame of 2,000 instruments would hold the loop up for 7 ms
     gc.set_threshold(50_000, 20, 20)  # ticks are many and never in circles
+    allow_open_files()
     if not under_test():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again at the end
         if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup wants us to go on
             signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+
+
+def allow_open_files() -> None:
+    """Ask for room for every socket: a desk without a free one can neither read nor send."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def refuse_busy_port(host: str, port: int) -> None:

@@ -96,6 +96,10 @@ class Stepper:
             self.complaint = Complaint(name)
 
     @property
+    def label(self) -> str:
+        return self._label.text
+
+    @property
     def text(self) -> str:
         return self._input.value or ""
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from nicegui import ui
 from nicegui.element import Element
@@ -17,7 +17,7 @@ from dashboard.live import Live
 from dashboard.watchlist import Watchlist
 from trading.desk import Desk, World
 from trading.model import Instrument
-from trading.order import Side
+from trading.order import Product, Side
 
 STYLE: Final = Path(__file__).parent / "components" / "vigil.css"
 MONEY_STYLE: Final = Path(__file__).parent / "components" / "money.css"
@@ -36,6 +36,20 @@ KEYS: Final = (
 )
 
 
+class TicketPanel(Protocol):
+    """Fills the ticket that a page has of its own; the words of `dashboard.ticket.open_ticket`."""
+
+    def __call__(
+        self,
+        instrument_key: str,
+        side: Side,
+        *,
+        units: int | None = None,
+        product: Product | None = None,
+        reduces: bool = False,
+    ) -> None: ...
+
+
 @dataclass(slots=True)
 class Tab:
     """What a page is built with, besides the desk. `panel` is where a page has its own ticket."""
@@ -44,7 +58,7 @@ class Tab:
     watchlist: Watchlist
     drafts: Drafts
     ledger: Ledger
-    panel: Callable[[str, Side], None] | None = None
+    panel: TicketPanel | None = None
 
     def say(self, words: str) -> None:
         """Tell what came of an act, also if what it was pressed on is not on the page any more."""

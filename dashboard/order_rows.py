@@ -9,13 +9,13 @@ from nicegui.element import Element
 from dashboard import format as fmt
 from dashboard import order_life
 from dashboard import order_words as words
+from dashboard.cancelling import cancel
 from dashboard.change_sheet import ChangeSheet
 from dashboard.frame import Tab
 from dashboard.hold import Undo
 from dashboard.live import Age, Cell
 from dashboard.sheet import Shown
 from trading.desk import Desk
-from trading.errors import VigilError
 from trading.order import Order
 from trading.order_book import OrderMoved
 
@@ -133,24 +133,10 @@ class OrderRow:
 
     async def _cancel(self) -> None:
         self._acts.set_visibility(False)  # until it is known what came of it
-        try:
-            order = await self._desk.orders.cancel(self.order.id)
-        except VigilError as error:
-            text = f"Not cancelled: {error}. The order stands as shown."
-            order = self._desk.orders.get(self.order.id) or self.order
-        else:
-            text = _cancel_words(self._desk, order)
+        text = await cancel(self._desk, self.order.id)
         if not self.box.is_deleted:
-            self.show(order)
+            self.show(self._desk.orders.get(self.order.id) or self.order)
         self._tab.say(text)
-
-
-def _cancel_words(desk: Desk, order: Order) -> str:
-    instrument = desk.catalogue.get(order.request.instrument_key)
-    if not order.status.final:
-        return "Cancel asked; the broker has not confirmed it yet: the row will say when it has."
-    outcome = words.outcome(order, instrument)
-    return f"{outcome.happened} {outcome.money}"
 
 
 class OrderRows:

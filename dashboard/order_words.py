@@ -10,7 +10,15 @@ from dashboard import format as fmt
 from dashboard.sheet import Shown, Tone
 from trading.checks import slices
 from trading.model import Instrument, InstrumentType
-from trading.order import Order, OrderRequest, OrderStatus, OrderType, Product, Side
+from trading.order import (
+    Order,
+    OrderChange,
+    OrderRequest,
+    OrderStatus,
+    OrderType,
+    Product,
+    Side,
+)
 
 TYPES: Final = {
     OrderType.MARKET: "Market",
@@ -42,6 +50,7 @@ _ADVICE: Final = (
     (("token", "sign in", "login", "unauthor"), "Sign in again, then send it anew."),
     (("limit reached", "too many", "rate"), "Wait a minute, then send it anew."),
 )
+NOT_MODIFIED: Final = "not modified"  # the broker's word
 _OTHERWISE: Final = "Change what the reason names and send it anew, or ask the broker."
 
 
@@ -179,6 +188,8 @@ def outcome(order: Order, instrument: Instrument | None) -> Outcome:
     """Return in words what became of an order that was sent."""
     asked, side = sentence(order.request, instrument), done(order.request.side)
     nothing = f"Nothing was {side}, no money moved."
+    if order.filled:
+        nothing = f"{filled(order)} stay {side}. {worth(order)}"
     match order.status:
         case OrderStatus.SENT:
             return Outcome(f"Sent: {asked}.", "Not answered yet.", "Wait for the answer.")
@@ -191,7 +202,7 @@ def outcome(order: Order, instrument: Instrument | None) -> Outcome:
         case OrderStatus.WORKING:
             return Outcome(
                 f"Accepted: {asked}.",
-                f"Nothing is {side} yet; the broker keeps the margin aside.",
+                "No fill has been told yet; the broker keeps the margin aside.",
                 "Wait, or change or cancel it in Orders.",
             )
         case OrderStatus.FILLED:
@@ -200,9 +211,8 @@ def outcome(order: Order, instrument: Instrument | None) -> Outcome:
             happened = f"Filled: {side} {what} {_at_average(order)}."
             return Outcome(happened, worth(order), "Nothing to do.", Tone.GOOD)
         case OrderStatus.CANCELLED:
-            money = nothing if not order.filled else f"{filled(order)} stay {side}. {worth(order)}"
             why = f" {order.message}." if order.message else ""
-            return Outcome(f"Cancelled: {asked}.{why}", money, "Nothing to do.", Tone.MUTED)
+            return Outcome(f"Cancelled: {asked}.{why}", nothing, "Nothing to do.", Tone.MUTED)
         case OrderStatus.REJECTED | OrderStatus.DENIED:
             reason = order.message or "no reason was given"
             return Outcome(f"Rejected: {reason}.", nothing, advice(order.message), Tone.BAD)
@@ -216,6 +226,49 @@ def outcome(order: Order, instrument: Instrument | None) -> Outcome:
                 "Do not send it again: the desk looks for it and will say here what is true.",
                 Tone.WARN,
             )
+
+
+def is_changed(request: OrderRequest, change: OrderChange) -> bool:
+    """Return whether a request stands as a change wanted it."""
+    wanted = (change.quantity, change.price, change.trigger)
+    stands = (request.quantity, request.price, request.trigger)
+    return all(want is None or want == have for want, have in zip(wanted, stands, strict=True))
+
+
+def change_outcome(
+    order: Order, change: OrderChange, instrument: Instrument | None, *, known: int
+) -> Outcome:
+    """Return what became of a change; `known` is how many steps there were before it was asked."""
+    told = outcome(order, instrument)
+    if order.status is not OrderStatus.WORKING:
+        return told
+    stands = sentence(order.request, instrument)
+    if is_changed(order.request, change):
+        return Outcome(f"Changed, it stands now: {stands}.", told.money, told.todo, Tone.GOOD)
+    refused = [step for step in order.steps[known:] if step.raw_status == NOT_MODIFIED]
+    if refused:
+        why = refused[-1].message or "the broker gave no reason"
+        return Outcome(
+            f"Not changed: {why}.", f"It stands as it was: {stands}.", advice(why), Tone.BAD
+        )
+    return Outcome(
+        "Change asked; the broker has not confirmed it yet.",
+        f"Until then it stands as it was: {stands}.",
+        "Wait: what comes of it is said here.",
+    )
+
+
+def passed(request: OrderRequest, ltp: float) -> str:
+    """Return a caution if the market is beyond the trigger already, else nothing."""
+    if not request.order_type.has_trigger or not math.isfinite(ltp):
+        return ""
+    if (ltp - request.trigger) * request.side.sign < 0:
+        return ""
+    where = "above" if request.side is Side.BUY else "below"
+    return (
+        f"The market, {fmt.price(ltp)}, is at or {where} this trigger already: the broker "
+        "refuses it, or sends it at once."
+    )
 
 
 def worth(order: Order) -> str:

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 LOOK: Final = 0.5  # seconds between two looks at whether it may be sent
 CHECK_LOOKS: Final = 4  # and the desk is asked what it would deny every so many looks
+LATE: Final = 3.0  # seconds without an answer
+SENDING: Final = "Being sent. Closing this does not take it back."
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class ReviewSheet:
         self._drafts: Drafts = tab.drafts
         self._draft = tab.drafts.open(act.content)
         self._pressed = self._through = False
+        self._waiting: float | None = None  # since this moment (monotonic) for the answer
         self._looks = 0
         self._denied: str | None = None  # not asked yet
         with ui.dialog().props('aria-label="review"') as self.dialog:
@@ -87,10 +90,21 @@ class ReviewSheet:
     # may it be sent?
 
     async def _look(self) -> None:
-        if self._looks % CHECK_LOOKS == 0 and not self._pressed:
+        if self._pressed:
+            self._say_waiting()
+            return
+        if self._looks % CHECK_LOOKS == 0:
             self._denied = await self._ask()
         self._looks += 1
         self._judge()
+
+    def _say_waiting(self) -> None:
+        """Say what is known while nobody has answered: closing the sheet takes nothing back."""
+        if self._waiting is None or self.dialog.is_deleted:
+            return
+        waited = self._desk.clock.monotonic() - self._waiting
+        late = f"No answer for {fmt.age(waited)}: it may be at the broker. Do not send it again."
+        self._refusal.set_text(late if waited >= LATE else SENDING)
 
     async def _ask(self) -> str:
         try:
@@ -109,7 +123,7 @@ class ReviewSheet:
     def _reason(self) -> str:
         """Return why the button is locked, in words; empty if it is not."""
         if self._draft.sent:
-            return "This was sent from another tab a moment ago: look at Orders."
+            return "This was sent from another sheet a moment ago: look at Orders."
         if self._act.strict:
             for key in self._act.keys:
                 if self._desk.marks.of(key) is None:
@@ -134,6 +148,9 @@ class ReviewSheet:
             return
         self._pressed = True  # before anything is awaited: a double click comes in the same turn
         self._send.disable()
+        self._cancel.set_text("Close")
+        self._waiting = self._desk.clock.monotonic()
+        self._say_waiting()
         self._drafts.sent(self._draft)
         try:
             show = await self._act.send(self._draft.nonce)
@@ -151,9 +168,9 @@ class ReviewSheet:
         self._stop(f"Not sent: {words} Close this sheet and review it again.")
 
     def _stop(self, words: str) -> None:
+        self._waiting = None
         if not self.dialog.is_deleted:
             self._refusal.set_text(words)
-            self._cancel.set_text("Close")
 
     def _closed(self) -> None:
         self.dialog.delete()
@@ -161,12 +178,11 @@ class ReviewSheet:
             self._sent()
 
     def _done(self, show: Callable[[], None]) -> None:
-        self._through = True
+        self._through, self._waiting = True, None
         if self.dialog.is_deleted:
             return
         self._refusal.set_text("")
         self._send.set_visibility(False)
-        self._cancel.set_text("Close")
         with self._result:
             show()
 

@@ -31,6 +31,7 @@ T = TypeVar("T")
 ASK_AFTER: Final = 0.35  # seconds without a change before the broker is asked what it would cost
 SHORTEST_REASON: Final = 5  # characters
 PLACES: Final = {"quantity": "lots", "price": "price", "trigger": "trigger"}
+LEG: Final = ("side", "product", "account")  # what says, with the instrument, which leg it is
 
 
 def open_ticket(
@@ -48,7 +49,7 @@ def open_ticket(
     `units` is rounded down to whole lots; `reduces` marks an exit.
     """
     if tab.panel is not None:
-        tab.panel(instrument_key, side)
+        tab.panel(instrument_key, side, units=units, product=product, reduces=reduces)
         return
     with ui.dialog() as dialog:
         dialog.on("hide", dialog.delete)
@@ -134,6 +135,7 @@ class Ticket:
         self._form = forms.Form(desk.accounts.primary.account.id)
         self._instrument: Instrument | None = None
         self._again: Order | None = None  # an order in doubt for the same leg
+        self._sheet: ReviewSheet | None = None
         with ui.element("div").classes("v-ticket").props('role="form" aria-label="ticket"'):
             self._hold = Hold(desk, "ticket")
             Undo(desk.orders.changes.subscribe(self._moved))
@@ -225,6 +227,8 @@ class Ticket:
                 for heading, name in (("LTP", "ltp"), ("Bid", "bid"), ("Ask", "ask")):
                     quick(heading, partial(self._take, name), f"take-{name}")
             self._trigger = self._stepper("Trigger", "trigger", self._step_price)
+            with self._trigger.beside:
+                self._passed = ui.label("").classes("v-caution").mark("passed")
         self._draw_accounts()
         self._draw_doubt()
         self._depth = ui.element("div").classes("v-book").props('role="table" aria-label="depth"')
@@ -296,6 +300,8 @@ class Ticket:
 
     def _set(self, name: str, value: object) -> None:
         setattr(self._form, name, value)
+        if name in LEG:
+            self._form.reduces = False  # it is not the position any more that was to be closed
         self._judge()
 
     def _set_type(self, kind: OrderType) -> None:
@@ -346,6 +352,7 @@ class Ticket:
         self._trigger.box.set_visibility(form.order_type.has_trigger)
         self._complain(found)
         self._show_units(request, instrument)
+        self._passed.set_text(words.passed(request, self._market("ltp")) if request else "")
         self._show_doubt()
         self._button.set_text(f"Review {self._desk.world.word} {words.verb(form.side).lower()}")
         self._button.props(f'data-side="{form.side}"')
@@ -397,7 +404,10 @@ class Ticket:
     # review
 
     async def _review(self) -> None:
-        if self._judge() or self._instrument is None:
+        if self._instrument is None:
+            return
+        if found := self._judge():
+            self._point_at(found)
             return
         request = self.request
         if request is None or not self._reasoned():
@@ -408,12 +418,25 @@ class Ticket:
             return
         if fields:
             self._complain(fields)
+            self._point_at(fields)
             return
         self._open_sheet(request)
 
+    def _point_at(self, found: Sequence[Problem]) -> None:
+        """Say at the button which fields hold it up: on a phone they may be out of sight."""
+        named = {"quantity": self._lots, "price": self._price, "trigger": self._trigger}
+        places = dict.fromkeys(named[p.field].label for p in found if p.field in named)
+        if places:
+            self._other.say(f"First mend above: {', '.join(places)}.")
+
     def _open_sheet(self, request: OrderRequest) -> None:
+        """Open the review, unless it is open: a second press of the button asks for no second."""
+        if self._sheet is not None and not self._sheet.dialog.is_deleted:
+            return
         with self._body:
-            ReviewSheet(self._desk, self._tab, self._act(request), sent=self._sent)
+            self._sheet = ReviewSheet(
+                self._desk, self._tab, self._act(request), sent=self._sent
+            )
 
     def _reasoned(self) -> bool:
         """Return whether a second order for a leg in doubt has its typed reason."""
@@ -494,6 +517,9 @@ def _facts(
     parts = words.sliced(request.quantity, instrument) if instrument else ""
     if parts:
         facts.append(("Above freeze", f"the broker splits it into {parts}"))
+    mark = desk.marks.of(request.instrument_key)
+    if mark is not None and (caution := words.passed(request, mark.price)):
+        facts.append(("Careful", caution))
     if request.reduces:
         facts.append(("Kind", "an exit"))
     if request.source != "ticket":

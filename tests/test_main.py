@@ -1,6 +1,7 @@
 """The desk as main builds it."""
 
 import asyncio
+import resource
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dashboard.endpoints import report
-from main import Vigil
+from main import OPEN_FILES, Vigil, allow_open_files
 from settings import Run, Settings, Storage, Upstox
 from simulator.build import Options, create_exchange
 from simulator.customer import SignedInDaily
@@ -119,6 +120,19 @@ async def test_the_time_of_a_simulator_that_was_started_after_the_desk_is_follow
             await asyncio.to_thread(vigil.feed.stop)
     finally:
         vigil.stop()
+
+
+def test_a_system_that_allows_few_open_files_is_asked_for_more() -> None:
+    """With 256 of them, 200 programs would have left none for the orders of the desk itself."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = 256 if before[1] == resource.RLIM_INFINITY else min(256, before[1])
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (few, before[1]))
+        allow_open_files()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        assert soft == (OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 async def test_a_desk_whose_start_failed_says_so_and_sends_nothing(tmp_path: Path) -> None:

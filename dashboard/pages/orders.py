@@ -16,7 +16,7 @@ from dashboard.sheet import Shown
 from dashboard.ticket import Ticket
 from trading.basket_book import BasketMoved
 from trading.desk import Desk
-from trading.order import Order, OrderStatus, Side
+from trading.order import Order, OrderStatus, Product, Side
 
 PATH = "/orders"
 TITLE = "Orders"
@@ -88,8 +88,16 @@ class _Panel:
     def close(self) -> None:
         self._panel.classes(remove="v-open")
 
-    def fill(self, instrument_key: str, side: Side) -> None:
-        self._ticket.fill(instrument_key, side)
+    def fill(
+        self,
+        instrument_key: str,
+        side: Side,
+        *,
+        units: int | None = None,
+        product: Product | None = None,
+        reduces: bool = False,
+    ) -> None:
+        self._ticket.fill(instrument_key, side, units=units, product=product, reduces=reduces)
         self.open()
 
     def _leave(self) -> None:

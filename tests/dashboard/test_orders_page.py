@@ -126,7 +126,7 @@ async def test_the_same_order_reviewed_in_two_tabs_is_sent_once(
     press(user, "send")
     press(other, "send")
     await eventually(lambda: found(user, "result-happened"))
-    await eventually(lambda: text(other, "refusal").startswith("This was sent from another tab"))
+    await eventually(lambda: text(other, "refusal").startswith("This was sent from another sheet"))
 
     assert len(broker(desk).sent) == 1
     await eventually(lambda: not can_send(other))
