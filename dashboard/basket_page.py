@@ -24,6 +24,7 @@ from dashboard.payoff_chart import PayoffChart
 from dashboard.review import Act, ReviewSheet, price_line, send_words
 from dashboard.search import InstrumentSearch, marker
 from dashboard.sheet import Shown, Tone
+from dashboard.ticket import ONLY_INDEX
 from trading.basket import BasketRequest, OnFilled
 from trading.basket_review import Preview
 from trading.desk import Desk
@@ -158,6 +159,7 @@ class Builder:
                     placeholder="Add a leg: name, symbol or strike   ( / )",
                     name="leg-search",
                     fits=lambda i: i.type is not InstrumentType.INDEX,
+                    unfit=ONLY_INDEX,
                 )
                 self._complaint = Complaint("basket")
                 self._draw_terms()

@@ -8,14 +8,16 @@ from nicegui import ui
 from dashboard import order_form as forms
 from dashboard import order_words as words
 from dashboard.fields import Complaint, Stepper
-from dashboard.frame import Tab
-from dashboard.hold import Hold
+from dashboard.frame import Tab, mode_class
+from dashboard.hold import Hold, Undo
 from dashboard.receipt import OrderResult
 from dashboard.review import price_line
+from dashboard.ticket import Costs, price_of
 from trading.desk import Desk
 from trading.errors import Denied, Problem, VigilError
 from trading.model import Instrument
 from trading.order import Order, OrderChange, OrderRequest
+from trading.order_book import OrderMoved
 
 
 class ChangeSheet:
@@ -29,21 +31,27 @@ class ChangeSheet:
         self._form = _form(request, instrument) if instrument else forms.Form(request.account)
         self._boxes: dict[str, Stepper] = {}
         self._pressed = False
+        self._known = 0  # steps of the order before the change was asked
         with ui.dialog().props('aria-label="change the order"') as self.dialog:
             self.dialog.on("hide", self.dialog.delete)
+            Undo(desk.orders.changes.subscribe(self._moved))
             with ui.card().classes("v-sheet v-review"):
-                ui.label("Change the order").classes("v-title")
-                asked = words.sentence(request, instrument)
-                ui.label(f"Stands: {asked}; {words.filled(order)} filled")
+                with ui.element("div").classes("v-review-head"):
+                    ui.label(desk.world.word).classes(f"v-mode {mode_class(desk.world)}")
+                    ui.label("Change the order").classes("v-title")
+                self._stands = ui.label(f"Stands: {self._standing()}.").mark("change-stands")
                 price_line(desk, tab.live, request.instrument_key)
                 Hold(desk, "change").want([request.instrument_key])
                 self._draw_fields(request)
+                self._costs = Costs(desk, tab)
+                self._ask()
                 self._words = Complaint("change")
-                self._result = ui.element("div")
+                self._result = ui.element("div").classes("v-review-result")
                 with ui.element("div").classes("v-review-foot"):
                     self._close = ui.button("Leave it", on_click=self.dialog.close, color=None)
                     self._close.props("flat no-caps autofocus")
-                    self._send = ui.button("Change it", on_click=self._press, color=None)
+                    words_ = f"Change {desk.world.word} order"
+                    self._send = ui.button(words_, on_click=self._press, color=None)
                     self._send.props("unelevated no-caps").classes("v-send").mark("change")
         self.dialog.open()
 
@@ -61,7 +69,7 @@ class ChangeSheet:
             label,
             getattr(self._form, name),
             step=step,
-            changed=partial(setattr, self._form, name),
+            changed=partial(self._set, name),
             entered=lambda: None,
             name=f"change-{name}",
         )
@@ -69,6 +77,30 @@ class ChangeSheet:
     def _step_price(self, text: str, steps: int) -> str:
         size = self._instrument.tick_size if self._instrument else 0.05
         return forms.stepped(text, steps, size=size, start=self._order.request.price)
+
+    def _moved(self, moved: OrderMoved) -> None:
+        """Follow the order until the press: it may be filled or changed elsewhere meanwhile."""
+        if moved.after.id == self._order.id and not self._pressed:
+            self._order = moved.after
+            self._stands.set_text(f"Stands: {self._standing()}.")
+
+    def _standing(self) -> str:
+        asked = words.sentence(self._order.request, self._instrument)
+        return f"{asked}; {words.filled(self._order)} filled"
+
+    def _set(self, name: str, value: str) -> None:
+        setattr(self._form, name, value)
+        self._ask()
+
+    def _ask(self) -> None:
+        """Ask what the whole order costs as it is typed now, if that is an order at all."""
+        if self._instrument is None:
+            return
+        request, _ = forms.read(self._form, self._instrument)
+        if request is None:
+            self._costs.forget("something has to be mended first")
+        else:
+            self._costs.ask(request, price_of(self._desk, request))
 
     async def _press(self) -> None:
         if self._pressed or self._instrument is None:
@@ -83,6 +115,8 @@ class ChangeSheet:
             return
         self._pressed = True
         self._send.disable()
+        self._words.say("")
+        self._known = len(self._order.steps)
         await self._change(change)
 
     async def _change(self, change: OrderChange) -> None:
@@ -94,10 +128,17 @@ class ChangeSheet:
             self._refused([], f"Not changed: {error}. The order stands as it was.")
         else:
             if not self.dialog.is_deleted:
-                self._send.set_visibility(False)
-                self._close.set_text("Close")
-                with self._result:
-                    OrderResult(self._desk, self._tab.live, order)
+                self._done(order, change)
+
+    def _done(self, order: Order, change: OrderChange) -> None:
+        def tell(told: Order) -> words.Outcome:
+            return words.change_outcome(told, change, self._instrument, known=self._known)
+
+        self._send.set_visibility(False)
+        self._close.set_text("Close")
+        self._stands.set_text(f"Before: {self._standing()}.")
+        with self._result:
+            OrderResult(self._desk, self._tab.live, order, tell=tell)
 
     def _refused(self, found: list[Problem], text: str) -> None:
         """Say it beside the fields that it names; nothing was sent, so it can be pressed again."""

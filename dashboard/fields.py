@@ -79,6 +79,7 @@ class Stepper:
         name: str,
     ) -> None:
         """`step` returns the text after so many steps; `entered` is called on Enter."""
+        self.label = label
         self._step, self._changed = step, changed
         with ui.element("div").classes("v-field") as self.box:
             self._label = ui.label(label).classes("v-faint")
@@ -96,10 +97,6 @@ class Stepper:
             self.complaint = Complaint(name)
 
     @property
-    def label(self) -> str:
-        return self._label.text
-
-    @property
     def text(self) -> str:
         return self._input.value or ""
 
@@ -107,6 +104,7 @@ class Stepper:
         self._input.set_value(text)
 
     def rename(self, label: str) -> None:
+        self.label = label
         self._label.set_text(label)
         self._input.props(f'aria-label="{label}"')
 

@@ -11,8 +11,11 @@ from trading.errors import Problem
 from trading.model import Instrument
 from trading.order import OrderRequest, OrderType, Product, Side, Validity
 
-_WHOLE: Final = re.compile(r"[0-9]{1,9}")
-_PRICE: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
+_WHOLE: Final = re.compile(r"[0-9]+")
+_PRICE: Final = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
+_GROUPED: Final = re.compile(r"[0-9]{1,3}(,[0-9]{2,3})*,[0-9]{3}(\.[0-9]*)?")
+MOST: Final = 10_000_000  # lots, shares or rupees: nobody means more in one order
+FINEST: Final = 6  # digits after the point
 SHOWN: Final = 30  # characters of what was typed
 
 
@@ -54,14 +57,24 @@ def read(form: Form, instrument: Instrument) -> tuple[OrderRequest | None, list[
         validity=form.validity,
         reduces=form.reduces,
     )
-    found = problems(request, instrument)
+    found = [_in_lots(problem, lots, instrument) for problem in problems(request, instrument)]
     return (None, found) if found else (request, [])
+
+
+def _in_lots(problem: Problem, lots: int, instrument: Instrument) -> Problem:
+    """Say in lots, as they were typed, what is wrong with a quantity in units."""
+    if problem.field != "quantity" or instrument.lot_size <= 1:
+        return problem
+    asked = f"{fmt.grouped(str(lots))} lot{'' if lots == 1 else 's'}"
+    units = fmt.grouped(str(lots * instrument.lot_size))
+    return Problem("quantity", f"{asked} are {units} units: {problem.words}")
 
 
 def stepped(text: str, steps: int, *, size: float, start: float) -> str:
     """Return a typed price moved by so many ticks; from `start` if nothing usable was typed."""
-    value = float(text) if _PRICE.fullmatch(text.strip()) else start
-    if not 0 < value < 1e9:  # also if the start is not known
+    typed = plain(text)
+    value = float(typed) if _PRICE.fullmatch(typed) else start
+    if not 0 < value <= MOST:  # also if the start is not known
         return text
     # the first step goes to the tick beside it, the others from there
     base = to_tick(value, size, up=steps < 0)
@@ -70,8 +83,9 @@ def stepped(text: str, steps: int, *, size: float, start: float) -> str:
 
 
 def stepped_lots(text: str, steps: int) -> str:
-    lots = int(text) if _WHOLE.fullmatch(text.strip()) else 0
-    return str(min(999_999_999, max(1, lots + steps)))
+    typed = plain(text)
+    lots = int(typed) if _WHOLE.fullmatch(typed) and len(typed) <= SHOWN else 0
+    return str(min(MOST, max(1, lots + steps)))
 
 
 def written(price: float) -> str:
@@ -83,19 +97,52 @@ def typed_lots(units: int, instrument: Instrument) -> str:
     return str(max(1, units // max(1, instrument.lot_size)))
 
 
+def plain(text: str) -> str:
+    """Return a typed number without its grouping; `99,50` keeps its comma: nobody knows it.
+
+    Both 1,23,456 and 123,456 are groupings; a comma elsewhere might be meant as the point.
+    """
+    typed = text.strip()
+    return typed.replace(",", "") if _GROUPED.fullmatch(typed) else typed
+
+
+def count(text: str) -> tuple[int, str]:
+    """Return a typed count, or 0 and what is wrong with it."""
+    typed = plain(text)
+    if not typed:
+        return 0, "say how many"
+    if not _WHOLE.fullmatch(typed) or not typed.strip("0"):
+        return 0, f"“{text[:SHOWN]}” is not a whole number above zero"
+    digits = typed.lstrip("0")
+    if len(digits) > len(str(MOST)) or int(digits) > MOST:
+        return 0, f"{_short(text)} is more than {fmt.grouped(str(MOST))}: nobody means so many"
+    return int(digits), ""
+
+
 def _whole(text: str, found: list[Problem]) -> int:
-    plain = text.strip().replace(",", "")
-    if _WHOLE.fullmatch(plain) and int(plain) > 0:
-        return int(plain)
-    words = f"“{text[:SHOWN]}” is not a whole number above zero"
-    found.append(Problem("quantity", words if text.strip() else "say how many"))
-    return 0
+    value, wrong = count(text)
+    if wrong:
+        found.append(Problem("quantity", wrong))
+    return value
 
 
 def _price(field: str, text: str, found: list[Problem]) -> float:
-    plain = text.strip().replace(",", "")
-    if _PRICE.fullmatch(plain) and float(plain) > 0:
-        return float(plain)
-    words = f"“{text[:SHOWN]}” is not a price above zero, such as {fmt.price(142.35)}"
-    found.append(Problem(field, words if text.strip() else f"say at which {field}"))
-    return 0.0
+    typed = plain(text)
+    wrong = ""
+    if not typed:
+        wrong = f"type the {field}"
+    elif not _PRICE.fullmatch(typed) or not typed.strip("0."):
+        wrong = f"“{text[:SHOWN]}” is not a price above zero, such as {fmt.price(142.35)}"
+    elif float(typed) > MOST:
+        wrong = f"{_short(text)} is dearer than anything listed"
+    elif len(typed.partition(".")[2].rstrip("0")) > FINEST:
+        wrong = f"{_short(text)} is finer than any tick"
+    if wrong:
+        found.append(Problem(field, wrong))
+        return 0.0
+    return float(typed)
+
+
+def _short(text: str) -> str:
+    typed = text.strip()
+    return typed if len(typed) <= SHOWN else f"{typed[:SHOWN]}…"

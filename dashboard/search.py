@@ -28,11 +28,15 @@ class InstrumentSearch:
         placeholder: str,
         name: str = "search",
         fits: Callable[[Instrument], bool] = lambda _: True,
+        unfit: str = "",
     ) -> None:
-        """`name` is how tests find the box; what does not fit is left out of the results."""
+        """`name` is how tests find the box.
+
+        What does not fit is left out of the results; `unfit` says why, if nothing else is found.
+        """
         self._catalogue = catalogue
         self._chosen = chosen
-        self._fits = fits
+        self._fits, self._unfit = fits, unfit
         self._asked = 0
         self._found: list[Instrument] = []
         with ui.element("div").classes("v-search"):
@@ -57,7 +61,8 @@ class InstrumentSearch:
             for instrument in self._found:
                 self._result(instrument)
             if not self._found:
-                ui.label(f"No instrument is called “{text[:40]}”").classes("v-empty")
+                said = f"No instrument is called “{text[:40]}”."
+                ui.label(self._unfit if found else said).classes("v-empty").mark("not-found")
 
     def _result(self, instrument: Instrument) -> None:
         with ui.element("button").classes("v-result") as result:

@@ -61,6 +61,12 @@ def open_ticket(
     dialog.open()
 
 
+ONLY_INDEX: Final = (
+    "That is an index: it cannot be traded itself. Search an option or a future of it, for "
+    "example by its strike."
+)
+
+
 class Costs:
     """Margin, charges and free funds, each asked in the background; a dash says why it is one."""
 
@@ -145,6 +151,7 @@ class Ticket:
                 placeholder="What to trade: name, symbol or strike   ( / )",
                 name="ticket-search",
                 fits=lambda i: i.type is not InstrumentType.INDEX,
+                unfit=ONLY_INDEX,
             )
             self._head = ui.element("div").classes("v-ticket-head")
             with ui.element("div").classes("v-ticket-body") as self._body:
@@ -434,9 +441,7 @@ class Ticket:
         if self._sheet is not None and not self._sheet.dialog.is_deleted:
             return
         with self._body:
-            self._sheet = ReviewSheet(
-                self._desk, self._tab, self._act(request), sent=self._sent
-            )
+            self._sheet = ReviewSheet(self._desk, self._tab, self._act(request), sent=self._sent)
 
     def _reasoned(self) -> bool:
         """Return whether a second order for a leg in doubt has its typed reason."""
@@ -494,10 +499,11 @@ def _draw_request(desk: Desk, tab: Tab, request: OrderRequest) -> None:
             ui.label(heading)
             ui.label(value).classes("n")
     costs = Costs(desk, tab)
-    costs.ask(request, _price_of(desk, request))
+    costs.ask(request, price_of(desk, request))
 
 
-def _price_of(desk: Desk, request: OrderRequest) -> float:
+def price_of(desk: Desk, request: OrderRequest) -> float:
+    """Return the price to reckon a request's costs with: its limit, else the market's, or NaN."""
     mark = desk.marks.of(request.instrument_key)
     if request.order_type.has_price:
         return request.price
