@@ -32,7 +32,7 @@ from trading.errors import Denied, Problem, VigilError
 from trading.hours import IST
 from trading.model import Instrument, InstrumentType
 from trading.order import OrderRequest, OrderType, Product, Side
-from trading.strategies import Template
+from trading.strategies import LEGS, Template
 from trading.strategies import build as build_template
 
 MOST_LEGS: Final = 10
@@ -45,6 +45,7 @@ PROMISES: Final = (
     ("loss", "Most it can lose"),
     ("evens", "Break-even at"),
 )
+NUMBERS: Final = {"width": ("Width", "2"), "wing": ("Wing", "2"), "lots": ("Lots", "1")}
 COSTS: Final = (
     ("margin", "Margin, while the legs go in"),
     ("final", "Margin, once all stand"),
@@ -143,12 +144,14 @@ class Builder:
         self._desk, self._tab = desk, tab
         self._basket = Basket(desk.accounts.primary.account.id)
         self._asked = 0
+        self._sheet: ReviewSheet | None = None
         self._wanted: Callable[[], None] = lambda: None
         with ui.element("div").classes("v-basket"):
             self._hold = Hold(desk, "basket")
             Undo(lambda: self._wanted())
             with ui.element("section").classes("v-panel v-legs").props('aria-label="legs"'):
-                self._templates = Templates(desk, self._use)
+                self._templates = Templates(desk, self._use, self._want)
+                self._draw_headings()
                 self._legs = ui.element("div").classes("v-leg-rows")
                 self._empty = ui.label(
                     "No leg yet. Take a template above, or search an instrument below."
@@ -168,6 +171,12 @@ class Builder:
         self._changed()
 
     # drawing
+
+    def _draw_headings(self) -> None:
+        """Name the columns of the legs; on a phone each field has its own name instead."""
+        with ui.element("div").classes("v-leg v-leg-head v-faint") as self._headings:
+            for heading in ("Leg", "Buy or sell", "Lots", "Type", "Price", ""):
+                ui.label(heading)
 
     def _draw_terms(self) -> None:
         basket = self._basket
@@ -267,13 +276,18 @@ class Builder:
         basket = self._basket
         self._promise.set_text(basket_words.promise(basket.on_filled, rollback=basket.rollback))
 
-    def _changed(self) -> None:
-        self._complaint.say("")
+    def _want(self) -> None:
+        """Want the prices of the legs and of what the template is centred on."""
         keys = [row.instrument.instrument_key for row in self._basket.legs]
         keys += [self._templates.underlying] if self._templates.underlying else []
         self._hold.want(keys)
         before, self._wanted = self._wanted, self._desk.marks.want("basket", keys)
         before()
+
+    def _changed(self) -> None:
+        self._complaint.say("")
+        self._want()
+        self._headings.set_visibility(bool(self._basket.legs))
         self._empty.set_visibility(not self._basket.legs)
         self._button.set_enabled(bool(self._basket.legs))
         for row in self._basket.legs:
@@ -290,7 +304,8 @@ class Builder:
         return legs if len(legs) == len(read) else None
 
     def _redraw(self) -> None:
-        legs = self._priced()
+        requests = self._read() or []
+        legs = priced(self._desk, requests)
         seen = charts.outlook(legs)
         for name, text in charts.facts(seen).items():
             self._cells[name].show(Shown(text, _tone(name, text), seen.why_not))
@@ -299,15 +314,6 @@ class Builder:
             self._why_not.set_text(reason)
         spot = self._spot(legs)
         self._chart.load(charts.picture(legs, seen.payoff, spot) if seen.payoff else None)
-
-    def _priced(self) -> list[charts.Leg]:
-        requests = self._read()
-        if requests is None:
-            return []
-        return [
-            charts.Leg(r, row.instrument, charts.had_at(r, self._desk.marks.of(r.instrument_key)))
-            for r, row in zip(requests, self._basket.legs, strict=True)
-        ]
 
     def _spot(self, legs: Sequence[charts.Leg]) -> float:
         key = next((leg.instrument.underlying_key for leg in legs), "")
@@ -354,24 +360,36 @@ class Builder:
     # review
 
     def _review(self) -> None:
+        """Open the review, unless it is open; say which leg holds it up, if one does."""
+        if self._sheet is not None and not self._sheet.dialog.is_deleted:
+            return
         legs = self._read()
         if not legs:
+            wrong = [n for n, row in enumerate(self._basket.legs, 1) if row.read(self._basket)[1]]
+            named = ", ".join(map(str, wrong))
+            if wrong:
+                self._complaint.say(f"First mend leg{'s' if len(wrong) > 1 else ''} {named}.")
             return
         basket = self._basket
         request = BasketRequest(
             tuple(legs), "", basket.rollback, basket.on_filled, basket.name, "basket page"
         )
         with self._legs:
-            ReviewSheet(self._desk, self._tab, basket_act(self._desk, self._tab, request))
+            act = basket_act(self._desk, self._tab, request)
+            self._sheet = ReviewSheet(self._desk, self._tab, act)
 
 
 class Templates:
     """The row that makes legs of a template: underlying, expiry, template, width, wing, lots."""
 
     def __init__(
-        self, desk: Desk, use: Callable[[str, Sequence[tuple[Instrument, Side, int]]], None]
+        self,
+        desk: Desk,
+        use: Callable[[str, Sequence[tuple[Instrument, Side, int]]], None],
+        moved: Callable[[], None],
     ) -> None:
-        self._desk, self._use = desk, use
+        """`use` gets the legs of a template, `moved` is called with another underlying."""
+        self._desk, self._use, self._moved = desk, use, moved
         self._options: list[Instrument] = []
         self.underlying = desk.canaries[0] if desk.canaries else ""
         with ui.element("div").classes("v-templates") as self._box:
@@ -384,17 +402,15 @@ class Templates:
             Choice("underlying", names, self.underlying, self._choose, name="underlying")
         self._expiry = ui.select({}, label="Expiry").props("dense outlined").mark("expiry")
         templates = {template: template.value for template in Template}
-        self._template = ui.select(templates, label="Template", value=Template.IRON_CONDOR)
+        self._template = ui.select(
+            templates, label="Template", value=Template.IRON_CONDOR, on_change=self._show_numbers
+        )
         self._template.props("dense outlined").mark("template")
         self._numbers = {
             name: ui.input(label, value=value)
-            .props('dense outlined inputmode="numeric"')
+            .props('dense outlined inputmode="numeric" autocomplete="off"')
             .mark(name)
-            for name, label, value in (
-                ("width", "Width", "2"),
-                ("wing", "Wing", "2"),
-                ("lots", "Lots", "1"),
-            )
+            for name, (label, value) in NUMBERS.items()
         }
         self._numbers["width"].tooltip("Strikes between the money and the next leg")
         self._numbers["wing"].tooltip("Strikes between that leg and the one that limits the loss")
@@ -406,8 +422,20 @@ class Templates:
         instrument = self._desk.catalogue.get(key)
         return instrument.symbol if instrument else key.partition("|")[2]
 
+    def _used(self) -> list[str]:
+        """Return which numbers the chosen template asks for."""
+        shapes = LEGS[Template(self._template.value)]
+        asked = {"width": any(s.widths for s in shapes), "wing": any(s.wings for s in shapes)}
+        return [name for name in NUMBERS if asked.get(name, True)]
+
+    def _show_numbers(self) -> None:
+        used = self._used()
+        for name, box in self._numbers.items():
+            box.set_visibility(name in used)
+
     def _choose(self, key: str) -> None:
         self.underlying = key
+        self._moved()
         background_tasks.create(self._load(), name="options of a template", context=self._box)
 
     async def _load(self) -> None:
@@ -430,15 +458,23 @@ class Templates:
         self._complaint.say("" if expiries else "no options of it are listed")
 
     def _take(self) -> None:
-        tick = self._desk.market_data.last(self.underlying)
-        if tick is None or not math.isfinite(tick.ltp):
-            self._complaint.say("its price is not known yet: the strikes cannot be centred")
+        mark = self._desk.marks.of(self.underlying)
+        if mark is None:
+            why = self._desk.marks.why_not(self.underlying) or "no price of it has arrived yet"
+            name = self._name(self.underlying)
+            self._complaint.say(f"The strikes cannot be centred on {name}: {why}.")
+            return
+        read = {name: forms.count(self._numbers[name].value or "") for name in self._used()}
+        if wrong := [
+            f"{NUMBERS[name][0]}: {words_}" for name, (_, words_) in read.items() if words_
+        ]:
+            self._complaint.say("; ".join(wrong))
             return
         options = [o for o in self._options if o.expiry == _day(self._expiry.value)]
-        numbers = {name: _number(box.value) for name, box in self._numbers.items()}
+        numbers = {name: value for name, (value, _) in read.items()}
         template = Template(self._template.value)
         try:
-            legs = build_template(template, options, spot=tick.ltp, **numbers)
+            legs = build_template(template, options, spot=mark.price, **numbers)
         except Denied as error:
             self._complaint.say("; ".join(problem.words for problem in error.problems))
             return
@@ -496,7 +532,16 @@ def _draw_request(desk: Desk, tab: Tab, request: BasketRequest) -> None:
                     ui.label(parts).classes("v-chip")
                 price_line(desk, tab.live, leg.instrument_key)
     with ui.element("div").classes("v-facts-list") as facts:
-        cells = {name: _cost_cell(tab, name, heading) for name, heading in COSTS}
+        rows = (*PROMISES, *COSTS)
+        cells = {name: _fact_cell(tab, name, heading) for name, heading in rows}
+
+    def look() -> None:
+        seen = charts.outlook(priced(desk, request.legs))
+        for name, text in charts.facts(seen).items():
+            cells[name].show(Shown(text, _tone(name, text), seen.why_not))
+
+    look()
+    ui.timer(REDRAW, look)
     chosen = request.on_filled or OnFilled.ASK
     promise = basket_words.promise(chosen, rollback=request.rollback_on_failure)
     ui.label(promise).classes("v-note").mark("review-promise")
@@ -511,7 +556,17 @@ def _draw_request(desk: Desk, tab: Tab, request: BasketRequest) -> None:
     background_tasks.create(ask(), name="costs of a basket", context=facts)
 
 
-def _cost_cell(tab: Tab, name: str, heading: str) -> Cell:
+def priced(desk: Desk, requests: Sequence[OrderRequest]) -> list[charts.Leg]:
+    """Return the legs with what each would be had for now; one that is not listed is left out."""
+    found = [(request, desk.catalogue.get(request.instrument_key)) for request in requests]
+    return [
+        charts.Leg(request, known, charts.had_at(request, desk.marks.of(request.instrument_key)))
+        for request, known in found
+        if known is not None
+    ]
+
+
+def _fact_cell(tab: Tab, name: str, heading: str) -> Cell:
     ui.label(heading)
     return Cell(tab.live, "n").mark(f"review-{name}")
 
@@ -540,12 +595,6 @@ def _tone(name: str, text: str) -> Tone:
     if name == "gain" and text.startswith("+"):
         return Tone.UP
     return Tone.DOWN if name == "loss" and text != fmt.DASH else Tone.NONE
-
-
-def _number(text: str | None) -> int:
-    """Return what was typed as a count, 0 if it is none: the template then names the field."""
-    plain = (text or "").strip()
-    return int(plain) if plain.isascii() and plain.isdigit() and len(plain) < 6 else 0
 
 
 def _day(value: object) -> date | None:

@@ -64,7 +64,8 @@ class BasketReceipt:
     def _show(self, basket: Basket) -> None:
         self._state.show(words.state(basket))
         self._summary.show(Shown(words.summary(basket)))
-        self._meaning.show(Shown(words.meaning(basket)))
+        premium = words.premium(basket, self._desk.catalogue.get)
+        self._meaning.show(Shown(f"{words.meaning(basket)} {premium}".strip()))
         self._reason.show(Shown(basket.reason))
         final = basket.state.final
         for leg, (result, undone) in zip(basket.legs, self._legs, strict=True):

@@ -1,13 +1,14 @@
 """Baskets in a trader's words: the outcome, and what became of each leg. Pure."""
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 from dashboard import format as fmt
 from dashboard import order_words as words
 from dashboard.sheet import Shown, Tone
 from trading.basket import Basket, BasketState, LegReceipt, LegStatus, OnFilled
-from trading.model import Instrument
+from trading.model import Instrument, InstrumentType
 from trading.order import Side
 
 TONES: Final = {
@@ -23,7 +24,6 @@ _MEANING: Final = {
     BasketState.REFUSED: "Nothing was sent, no money moved. Mend what the reason names.",
     BasketState.PLACING: "Sent; the legs are being followed until each is known.",
     BasketState.COMPENSATING: "A leg failed: the others are being cancelled or reversed.",
-    BasketState.PLACED: "Every leg was accepted. A limit leg may still rest in Orders.",
     BasketState.NOTHING_DONE: "Nothing is left of any leg, and it cost nothing.",
     BasketState.REVERSED: "Nothing is left of any leg; reversing them cost what is shown.",
     BasketState.PARTIAL_KEPT: "Some legs stand and others do not: look at Positions.",
@@ -51,6 +51,9 @@ _PROMISE: Final = {
         "While it asks you hold a part of the basket."
     ),
 }
+ALL_FILLED: Final = "Every leg is filled."
+ALL_ACCEPTED: Final = "Every leg was accepted; Orders says what still rests."
+OPTIONS: Final = (InstrumentType.CALL, InstrumentType.PUT)
 NO_ROLLBACK: Final = (
     "If a leg fails, the others stay as they are: you may hold a part of the basket, "
     "which may be riskier than the whole."
@@ -78,6 +81,9 @@ def meaning(basket: Basket) -> str:
     """Return what the state means for the money and what to do, in one or two sentences."""
     if basket.asking:
         return "A leg failed and others are filled: say below whether to reverse or keep them."
+    if basket.state is BasketState.PLACED:
+        filled = all(leg.status is LegStatus.FILLED for leg in basket.legs)
+        return ALL_FILLED if filled else ALL_ACCEPTED
     return _MEANING[basket.state]
 
 
@@ -86,8 +92,33 @@ def summary(basket: Basket) -> str:
     took = fmt.milliseconds(basket.elapsed_ms) if basket.elapsed_ms is not None else ""
     parts = [f"in {took}" if took else ""]
     if any(leg.reversed for leg in basket.legs):
-        parts.append(f"cost {fmt.rupees(basket.cost)}")
+        parts.append(f"cost {fmt.rupees(basket.cost)}{_cost_parts(basket)}")
     return " · ".join(part for part in parts if part)
+
+
+def _cost_parts(basket: Basket) -> str:
+    """Return of what the cost consists, as far as that is known: the legs show prices alone."""
+    prices = [leg.price_cost for leg in basket.legs]
+    charges = [leg.charges for leg in basket.legs]
+    if None in prices or None in charges:
+        return ""
+    on_prices, on_charges = sum(p or 0 for p in prices), sum(c or 0 for c in charges)
+    return f": {fmt.rupees(on_prices)} on prices, {fmt.rupees(on_charges)} of charges"
+
+
+def premium(basket: Basket, instrument: Callable[[str], Instrument | None]) -> str:
+    """Return what filled options took in or cost; empty if there is anything else to tell of."""
+    if basket.state is not BasketState.PLACED:
+        return ""
+    paise = 0
+    for leg in basket.legs:
+        known = instrument(leg.request.instrument_key)
+        filled = leg.status is LegStatus.FILLED and not math.isnan(leg.average)
+        if not filled or known is None or known.type not in OPTIONS:
+            return ""
+        paise -= round(leg.average * 100) * leg.filled * leg.request.side.sign
+    word = "received" if paise > 0 else "paid"
+    return f"Net premium {fmt.rupees(abs(paise))} {word}, before charges."
 
 
 def leg_asked(leg: LegReceipt, instrument: Instrument | None) -> str:
@@ -126,6 +157,7 @@ def leg_undone(leg: LegReceipt, *, final: bool) -> Shown:
     if leg.reversed:
         at = _price(leg.reversed_average)
         cost = "" if leg.price_cost is None else f", cost {fmt.rupees(leg.price_cost)}"
+        at = at if math.isnan(leg.reversed_average) else f"at {at}"
         parts.append(f"↩ reversed {fmt.grouped(str(leg.reversed))} {at}{cost}")
     wanted = bool(leg.reversal_ids or leg.reversal_reason)
     if leg.residual is None:

@@ -88,7 +88,8 @@ def change(tick: Tick) -> Shown:
 
 @lru_cache(REMEMBERED)
 def _written_change(move: float, close: float) -> Shown:
-    text, tone = fmt.percent(100 * move / close), _tone(move)
+    text = fmt.percent(100 * move / close)
+    tone = _tone(move) if text.strip("+-0.%") else Tone.NONE  # 0.00% has no direction
     return Shown(_MARKS[tone] + text, tone, f"{fmt.signed(move)} since the close of yesterday")
 
 

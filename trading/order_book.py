@@ -48,6 +48,7 @@ class OrderBook:
         self._journal = journal
         self._mock = mock
         self._orders: dict[str, Order] = {}
+        self._working: dict[str, Order] = {}  # those of them that are not final: asked all the time
         self._numbers: dict[Number, str] = {}
         self._fills: dict[Number, tuple[Fill, ...]] = {}
         self._early: list[tuple[BrokerOrder, str]] = []
@@ -62,7 +63,7 @@ class OrderBook:
         return [o for o in self._orders.values() if account in (None, o.request.account)]
 
     def working(self, account: str | None = None) -> list[Order]:
-        return [o for o in self.orders(account) if not o.status.final]
+        return [o for o in self._working.values() if account in (None, o.request.account)]
 
     def batch(self, batch_id: str) -> list[Order]:
         return [o for o in self._orders.values() if batch_id and o.request.batch_id == batch_id]
@@ -77,7 +78,7 @@ class OrderBook:
     def load(self, orders: Iterable[Order], fills: Iterable[Fill]) -> None:
         """Take over what the disk has, telling it as if it had just become known."""
         for order in orders:
-            self._orders[order.id] = order
+            self._take(order)
             for child in order.children:
                 self._numbers[order.request.account, child.order_id] = order.id
             self.changes.emit(OrderMoved(None, order))
@@ -91,7 +92,7 @@ class OrderBook:
 
     def add(self, order: Order) -> None:
         """Take an intent that the disk has already."""
-        self._orders[order.id] = order
+        self._take(order)
         self.changes.emit(OrderMoved(None, order))
 
     def told(self, told: BrokerOrder, *, seen_by: str) -> None:
@@ -173,6 +174,13 @@ class OrderBook:
 
     # inside
 
+    def _take(self, order: Order) -> None:
+        self._orders[order.id] = order
+        if order.status.final:
+            self._working.pop(order.id, None)
+        else:
+            self._working[order.id] = order
+
     def _find(self, told: BrokerOrder) -> Order | None:
         number = (told.account, told.order_id)
         known = self._orders.get(self._numbers.get(number, ""))
@@ -221,7 +229,7 @@ class OrderBook:
         wanted = (told.account, told.instrument_key, told.side)
         return not told.tag and any(
             (o.request.account, o.request.instrument_key, o.request.side) == wanted
-            for o in self._orders.values()
+            for o in self._working.values()
             if o.status is OrderStatus.SENT
         )
 
@@ -262,7 +270,7 @@ class OrderBook:
         if len(steps) < MOST_STEPS or order.status.final:
             steps = (*steps, Step(order.status, raw_status, filled, now, seen_by, message))
         after = replace(order, updated=now, steps=steps)
-        self._orders[order.id] = after
+        self._take(after)
         self._journal.keep(after)
         self.changes.emit(OrderMoved(before, after))
 

@@ -124,7 +124,8 @@ def _order_routes(api: FastAPI, desk: Desk) -> None:
         _known(desk, account_id)
         request = body.request(account_id)
         again = doubtful(desk.orders.working(account_id), request)
-        if again is not None and again.request.nonce != body.nonce and not body.despite_doubt:
+        pressed = any(o.request.nonce == body.nonce for o in desk.orders.orders(account_id))
+        if again is not None and not pressed and not body.despite_doubt:
             words = f"order {again.id} for the same is in doubt: wait, or say why you send another"
             raise denial([Problem("despite_doubt", words)])
         return order_out(await desk.orders.place(request))

@@ -27,7 +27,7 @@ STATUS_EVERY: Final = 5.0  # seconds
 LARGEST: Final = 4_096  # characters that a listener may say at once
 MOST_WORDS: Final = 50  # that a listener may say in a second: a flood would hold the desk up
 FAREWELL: Final = 2.0  # seconds that a close may take; who does not read does not hear it either
-TOO_SLOW, TOO_MUCH, NO_ACCOUNT = 1013, 1008, 4404  # close codes
+TOO_SLOW, NO_ACCOUNT = 1013, 4404  # close codes
 
 
 class Listener:
@@ -39,7 +39,7 @@ class Listener:
         self.heard = time.monotonic()
         self.queue: asyncio.Queue[str] = asyncio.Queue(WAITING)
         self.ended = asyncio.Event()
-        self.code = TOO_SLOW  # why it was ended
+        self.floods = False
         self._second, self._words = self.heard, 0
 
     def put(self, text: str) -> None:
@@ -56,11 +56,11 @@ class Listener:
             self._second, self._words = self.heard, 0
         self._words += 1
         if self._words > MOST_WORDS:
-            self.end(TOO_MUCH)
+            self.floods = True
+            self.end()
 
-    def end(self, code: int = TOO_SLOW) -> None:
+    def end(self) -> None:
         """Have the connection closed; what still waits is given up."""
-        self.code = code
         self.ended.set()
 
 
@@ -195,9 +195,19 @@ async def _serve(socket: WebSocket, listener: Listener, broadcast: Broadcast, de
     finally:
         broadcast.leave(listener)
         with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
-            if socket.application_state is WebSocketState.CONNECTED:
-                async with asyncio.timeout(FAREWELL):
-                    await socket.close(listener.code)
+            async with asyncio.timeout(FAREWELL):
+                await _part(socket, listener)
+
+
+async def _part(socket: WebSocket, listener: Listener) -> None:
+    """Close; on who floods hang up, for until a close is answered all that comes is still read."""
+    if socket.application_state is not WebSocketState.CONNECTED:
+        return
+    if listener.floods:
+        words = f"more than {MOST_WORDS} messages in a second"
+        await socket.send_text(message("error", {"message": words}))
+    else:
+        await socket.close(TOO_SLOW)
 
 
 def _greeting(listener: Listener, desk: Desk) -> list[str]:

@@ -60,7 +60,7 @@ class NewOrder(Asked):
     trigger: Rupees = 0.0
     validity: Validity = Validity.DAY
     reduces: bool = False
-    despite_doubt: str = Field("", max_length=200)
+    despite_doubt: Annotated[str, Field(max_length=200), AfterValidator(printable)] = ""
 
     def request(self, account: str) -> OrderRequest:
         values = dict(self)

@@ -2,6 +2,7 @@
 const GLYPHS = { live: "●", quiet: "◔", polled: "◔", late: "◐", stale: "✖", closed: "■", unknown: "—" };
 const SOURCES = { S: "simulated exchange", W: "broker's websocket", R: "polled", P: "replay" };
 const FLASHES = 40; // when more than these move at once, flashing tells nothing
+const PRESSES = ["click", "keydown"];
 const ORPHAN_LIFE = 5000; // ms that a change waits for an element that is not drawn yet
 
 function age(ms) {
@@ -51,6 +52,8 @@ export default {
     this.onPoint = (event) => this.explain(event.target);
     document.addEventListener("visibilitychange", this.onVisible);
     document.addEventListener("pointerover", this.onPoint);
+    this.onPress = (event) => this.hold(event);
+    for (const kind of PRESSES) document.addEventListener(kind, this.onPress, true);
     this.timer = setInterval(() => this.draw(), 250);
     Promise.resolve().then(() => this.attach()); // the socket is made right after we are mounted
   },
@@ -58,6 +61,7 @@ export default {
     clearInterval(this.timer);
     document.removeEventListener("visibilitychange", this.onVisible);
     document.removeEventListener("pointerover", this.onPoint);
+    for (const kind of PRESSES) document.removeEventListener(kind, this.onPress, true);
     window.socket?.off("vigil", this.onPatch);
     window.socket?.off("connect", this.onConnect);
   },
@@ -220,6 +224,14 @@ export default {
       for (const e of document.getElementsByClassName("v-clock")) write(e, clock(wall) + " IST" + speed);
       for (const e of document.getElementsByClassName("v-session")) write(e, session);
       for (const e of document.getElementsByClassName("v-count")) write(e, until ? verb + " " + span(until - wall) : "");
+    },
+    // Without contact a press would wait and arrive with the app, at prices that nobody has seen: it goes nowhere.
+    hold(event) {
+      if (document.body.dataset.contact !== "no") return;
+      if (event.type === "keydown" && event.key !== "Enter" && (event.key !== " " || event.target.tagName === "INPUT")) return;
+      if (!event.target.closest?.("button, input, [role=checkbox], [role=switch], [role=row]")) return;
+      event.stopImmediatePropagation();
+      event.preventDefault();
     },
     sources(letters) {
       return [...letters].map((letter) => SOURCES[letter]).filter(Boolean).join(" and ") || "feed";

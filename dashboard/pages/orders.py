@@ -42,7 +42,8 @@ VIEWS: Final = (
         "working",
         "Working",
         lambda o: not o.status.final,
-        "No order is working. Search what to trade on the ticket, or press B or S on a row.",
+        "No order is working. Search what to trade on the ticket (+ on a phone), or press B or S "
+        "on a row.",
     ),
     View(
         "done",

@@ -3,9 +3,10 @@
 It is the real `Vigil` without its pages. Only its ports are wrapped, the broker and the storage
 thread, by what may send SIGKILL to this very process: nothing of it is in the product.
 
-Lines of JSON on stdin: `{"folder": ..., "url": ...}` forks a desk, and everything until its death
-is for it. Lines of JSON on stdout: `{"pid": N}`, `{"up": true}`, one answer for each command, and
-`{"dead": N}` with the signal that ended it. Importing all this takes seconds, forking does not.
+Lines of JSON on stdin: `{"folder", "url", "log", "patience"}` forks a desk, and everything until
+its death is for it. Lines of JSON on stdout: `{"pid": N}`, `{"up": true}`, one answer for each
+command, and `{"dead": N}` with the signal that ended it. Importing all this takes seconds, forking
+does not.
 """
 
 import asyncio
@@ -48,15 +49,6 @@ UNDERLYING: Final = "NSE_INDEX|Nifty 50"
 SETTLED_FOR: Final = 0.15  # seconds in which nothing may be left to do before the books are told
 DISK_TAKES: Final = 0.15  # seconds of the commit that never ends, for who does not wait for it
 GIVES_UP: Final = 30.0  # seconds after which they are told as they are
-FAST_ORDERS: Final = Orders(
-    per_second=10,
-    value_limit=0,
-    read_working_seconds=0.2,
-    read_open_seconds=0.2,
-    doubt_first_seconds=0.1,
-    doubt_every_seconds=0.2,
-    settle_seconds=0.5,
-)
 
 Wish = dict[str, Any]
 
@@ -462,6 +454,19 @@ def _be(wish: Wish) -> NoReturn:
         os._exit(1)
 
 
+def _orders(patience: float) -> Orders:
+    """Return times as short as can be; `patience` is between two looks for an order in doubt."""
+    return Orders(
+        per_second=10,
+        value_limit=0,
+        read_working_seconds=0.2,
+        read_open_seconds=0.2,
+        doubt_first_seconds=0.1,
+        doubt_every_seconds=patience,
+        settle_seconds=0.5,
+    )
+
+
 async def run(wish: Wish) -> None:
     """Be a desk: do what each line of stdin says, until one of them is the last."""
     logging.basicConfig(filename=wish["log"], level=logging.INFO, force=True)
@@ -470,7 +475,7 @@ async def run(wish: Wish) -> None:
         server=Server(port=free_port()),
         storage=Storage(directory=Path(wish["folder"])),
         feed=FAST,
-        orders=FAST_ORDERS,
+        orders=_orders(wish["patience"]),
         simulator=Simulator(),
         upstox=Upstox(base_url=wish["url"], assets_url=wish["url"]),
     )

@@ -64,6 +64,7 @@ class Point:
     outcomes: frozenset[str] = NONE
     decide: str = ""
     late: str = ""
+    patience: float = 0.2  # seconds between two looks for an order in doubt, after the restart
     brief: bool = True  # in the suite, too
 
 
@@ -99,8 +100,8 @@ BUY, SLICES = {"do": "buy"}, {"do": "slices"}
 REST_AND_CANCEL, REST_AND_CHANGE = {"do": "cancel"}, {"do": "modify"}
 DEAF = (fault("stall", feed="portfolio"),)  # nothing comes over the stream
 HELD_ANSWER = 8.0  # seconds; the effect is at once
-LATE_EFFECT = 0.6  # seconds, while the desk still looks for it
-GIVEN_UP = 6.0  # seconds, when it does not any more
+LATE_EFFECT = 2.5  # seconds, while a patient desk still looks for it
+GIVEN_UP = 10.0  # seconds, when an impatient one does not any more
 
 
 def before_effect(path: str, seconds: float = LATE_EFFECT) -> Row:
@@ -117,7 +118,7 @@ ORDER_POINTS: Final = (
     ),
     Point(
         "with the broker, its effect to come", BUY, faults=(before_effect(PLACE),), asked=PLACE,
-        placed=ONE, states=FILLED,
+        placed=ONE, states=FILLED, patience=1.0,
     ),
     Point(
         "with the broker, its effect long after the desk gave up", BUY,
@@ -255,7 +256,7 @@ BASKET_POINTS: Final = (
     ),
     Point(
         "legs with the broker, the effect to come", CONDOR, faults=(before_effect(MULTI),),
-        asked=MULTI, placed=numbers(4, 8), outcomes=words("placed", "reversed"),
+        asked=MULTI, placed=numbers(4, 8), outcomes=words("placed", "reversed"), patience=1.0,
     ),
     Point(
         "legs with the broker, the effect long after the desk gave up", CONDOR,
@@ -311,11 +312,11 @@ BASKET_POINTS: Final = (
     ),
     compensating(
         "reversal with the broker, its effect to come", {},
-        faults=(*LEG_4_RESTS_LEG_3_REJECTED, before_effect(PLACE)), asked=PLACE,
+        faults=(*LEG_4_RESTS_LEG_3_REJECTED, before_effect(PLACE)), asked=PLACE, patience=1.0,
     ),
     compensating(
         "reversal with the broker, its effect long after the desk gave up", {},
-        faults=(*LEG_4_RESTS_LEG_3_REJECTED, before_effect(PLACE, 1.5 * GIVEN_UP)), asked=PLACE,
+        faults=(*LEG_4_RESTS_LEG_3_REJECTED, before_effect(PLACE, 1.2 * GIVEN_UP)), asked=PLACE,
         late="unresolved",
         brief=False,
     ),
@@ -402,7 +403,7 @@ class Crasher:
         assert "error" not in answer, answer["error"]
         return answer
 
-    def begin(self, **wish: str) -> None:
+    def begin(self, **wish: Any) -> None:
         self.say(**wish)
         self.pid = self.hear(within=STARTS_WITHIN)["pid"]
 
@@ -472,8 +473,8 @@ class Stage:
     def data(self) -> Path:
         return self._folder / self.user
 
-    def start(self) -> None:
-        self._fork()
+    def start(self, *, patience: float = 0.2) -> None:
+        self._fork(patience)
         self._crasher.up()
 
     def start_and_die(self, *, after: float) -> None:
@@ -483,7 +484,7 @@ class Stage:
         self._crasher.kill()
         self._crasher.dead(within=5)
 
-    def _fork(self) -> None:
+    def _fork(self, patience: float = 0.2) -> None:
         """Begin a desk, signed in anew: the broker's limits count by token."""
         token = f"{self.user}-{next(self._tokens)}"
         self._control("tokens", token=token, user=self.user, lasting=True)
@@ -492,7 +493,9 @@ class Stage:
         file.write_text(token)
         file.chmod(0o600)
         log = str(self.data.with_suffix(".log"))
-        self._crasher.begin(folder=str(self.data), url=self.exchange.url, log=log)
+        self._crasher.begin(
+            folder=str(self.data), url=self.exchange.url, log=log, patience=patience
+        )
 
     def die(self, point: Point) -> None:
         """Have the desk do it, and be killed at that moment."""
@@ -714,7 +717,7 @@ def die_and_come_again(stage: Stage, point: Point, before: Row) -> float:
     stage.die(point)
     stage.phone()
     began = time.monotonic()
-    stage.start()
+    stage.start(patience=point.patience)
     books = stage.books()
     took = time.monotonic() - began
     if point.decide:
@@ -756,7 +759,7 @@ def check(stage: Stage, point: Point, before: Row, books: Row) -> None:
 
 def after_the_late_effect(stage: Stage, point: Point, before: Row, known: int) -> None:
     """The broker acts on what the desk had given up: it is ours all the same, and it is told so."""
-    until = time.monotonic() + 1.5 * GIVEN_UP + 2
+    until = time.monotonic() + 1.2 * GIVEN_UP + 2
     while len(stage.truth()["orders"]) == known:
         assert time.monotonic() < until, "there was no late effect"
         time.sleep(0.05)
