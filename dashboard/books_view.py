@@ -54,7 +54,10 @@ def row_verdict(row: BookRow) -> Shown:
         return Shown(f"◔ {row.reason}", Tone.MUTED)
     if not row.agree:
         return Shown(f"✖ {row.reason}", Tone.BAD)
-    return Shown(f"● agree{f': {row.reason}' if row.reason else ''}", Tone.NONE)
+    said = f"● agree{f': {row.reason}' if row.reason else ''}"
+    if row.stream is not None and row.stream != row.ours:
+        return Shown(f"{said}; the stream has not told of it", Tone.MUTED)
+    return Shown(said, Tone.NONE)
 
 
 def units(quantity: int | None) -> Shown:

@@ -16,6 +16,13 @@ from trading.order import Order, OrderRequest, OrderStatus, OrderType, Product, 
 from trading.pnl import amount
 from trading.positions import Position
 
+_STATES: Final = {
+    "filled": (OrderStatus.FILLED,),
+    "not filled yet": (OrderStatus.SENT, OrderStatus.WORKING),
+    "IN DOUBT": (OrderStatus.IN_DOUBT,),
+    "cancelled": (OrderStatus.CANCELLED,),
+    "rejected": (OrderStatus.REJECTED, OrderStatus.DENIED, OrderStatus.NOT_PLACED),
+}
 VERBS: Final = {Side.BUY: "Buy back", Side.SELL: "Sell"}
 
 
@@ -26,6 +33,7 @@ class ExitLine:
     `quantity` is what remains to be sent, 0 if nothing does. `resting` are orders of ours that
     would close it later: they are cancelled first, so that it is not closed twice. `on_its_way` is
     what market orders are closing already. `doubtful` is an order in doubt on the same side.
+    `adding` are working orders on the other side: filled later, they open the position again.
     """
 
     key: Key
@@ -36,6 +44,7 @@ class ExitLine:
     on_its_way: int = 0
     doubtful: Order | None = None
     position_doubt: str = ""
+    adding: tuple[Order, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,8 @@ class Estimate:
 def plan(position: Position, working: Iterable[Order]) -> ExitLine:
     """Return what closes this position now, given the orders that are not final."""
     side = Side.SELL if position.quantity > 0 else Side.BUY
-    closing = [o for o in working if _closes(o, position, side)]
+    mine = [o for o in working if _is_of(o, position)]
+    closing = [o for o in mine if o.request.side is side]
     doubtful = next((o for o in closing if o.status is OrderStatus.IN_DOUBT), None)
     sure = [o for o in closing if o.status is not OrderStatus.IN_DOUBT]
     going = sum(o.pending for o in sure if not _rests(o))
@@ -65,6 +75,7 @@ def plan(position: Position, working: Iterable[Order]) -> ExitLine:
         going,
         doubtful,
         position.in_doubt,
+        tuple(o for o in mine if o.request.side is not side),
     )
 
 
@@ -110,6 +121,14 @@ def obstacles(line: ExitLine, instrument: Instrument | None) -> list[str]:
         at = fmt.clock(line.doubtful.created)
         said.append(
             f"An order that may close it is IN DOUBT since {at}: sent again, it may close it twice."
+        )
+    for order in line.adding:
+        units = order_words.quantity(order.pending, instrument)
+        verb = order_words.verb(order.request.side).lower()
+        state = "is IN DOUBT" if order.status is OrderStatus.IN_DOUBT else "still works"
+        said.append(
+            f"An order to {verb} {units} {state}: filled later, it opens this again. Cancel "
+            "it in Orders."
         )
     if line.position_doubt:
         said.append(f"How much is held is in doubt: {line.position_doubt}.")
@@ -169,10 +188,21 @@ def total_words(found: Sequence[Estimate | None]) -> str:
     return f"{said}."
 
 
-def _closes(order: Order, position: Position, side: Side) -> bool:
+def sent_words(orders: Sequence[Order], of: int, left: int, took: str) -> str:
+    """Return what became of the exits of one press; `left` lines were not even tried."""
+    said = [f"{len(orders)} of {of} exits sent in {took}"]
+    counts = {word: sum(o.status in states for o in orders) for word, states in _STATES.items()}
+    said += [f"{count} {word}" for word, count in counts.items() if count]
+    if left:
+        said.append(f"{left} left out")
+    if counts["filled"] == of and not left:
+        return f"{', '.join(said)}."
+    return f"{', '.join(said)}. Look at each line, and at Positions for what is left."
+
+
+def _is_of(order: Order, position: Position) -> bool:
     asked = order.request
-    mine = (asked.account, asked.instrument_key, asked.product) == key_of(position)
-    return mine and asked.side is side
+    return (asked.account, asked.instrument_key, asked.product) == key_of(position)
 
 
 def _rests(order: Order) -> bool:

@@ -239,6 +239,8 @@ class ExitSheet:
         self._desk, self._tab = desk, tab
         self._pressed = False
         self._looks = 0
+        self._sent: list[Order] = []
+        self._of, self._left, self._took = 0, 0, ""  # told once all of it was sent
         self._changed_at = -math.inf
         ordered = sorted(positions, key=lambda p: p.quantity > 0)  # shorts first
         with ui.dialog().props('aria-label="exit"') as self.dialog:
@@ -291,6 +293,7 @@ class ExitSheet:
 
     async def _look(self) -> None:
         if self._pressed:
+            self._follow()
             return
         self._replan()
         if self._looks % CHECK_LOOKS == 0:
@@ -373,6 +376,7 @@ class ExitSheet:
         source = self._source()
         sent = await self._send_all(lines, source)
         took = self._desk.clock.monotonic() - begun
+        self._left = sum(line.plan.held > 0 for line in self._lines if line not in lines)
         self._done(sent, len(lines), took)
 
     def _source(self) -> str:
@@ -382,8 +386,8 @@ class ExitSheet:
         why = (self._reason.value or "").strip()
         return f"exit, although {', '.join(doubtful)} is in doubt: {why}"
 
-    async def _send_all(self, lines: Sequence[_Line], source: str) -> int:
-        """Send what buys, wait for its answers, then send what sells; return how many were sent.
+    async def _send_all(self, lines: Sequence[_Line], source: str) -> list[Order]:
+        """Send what buys, wait for its answers, then send what sells; return what was sent.
 
         Hedges are not kept for ever: an answer that is lost must not leave them unsold.
         """
@@ -394,7 +398,7 @@ class ExitSheet:
             tasks += begun
             if begun and side is Side.BUY:
                 await asyncio.wait(begun, timeout=ANSWERED)
-        return sum(order is not None for order in await asyncio.gather(*tasks))
+        return [order for order in await asyncio.gather(*tasks) if order is not None]
 
     async def _begin(self, line: _Line, source: str) -> "asyncio.Task[Order | None]":
         request = plans.request(line.plan, "review", "exit")
@@ -406,17 +410,27 @@ class ExitSheet:
         await asyncio.sleep(SPACING)
         return task
 
-    def _done(self, sent: int, of: int, took: float) -> None:
-        words = f"{sent} of {of} exits sent in {fmt.milliseconds(took * 1000)}."
+    def _done(self, sent: Sequence[Order], of: int, took: float) -> None:
+        self._sent, self._of, self._took = list(sent), of, fmt.milliseconds(took * 1000)
         if self.dialog.is_deleted:
-            self._tab.say(f"{words} Look at Positions for what is left.")
+            self._tab.say(self._sent_words())
             return
         for box in (self._blind, self._word, self._reason, self._total):
             box.set_visibility(False)
         self._refusal.set_text("")
-        self._status.set_text(words if of > 1 or not sent else "")
+        self._follow()
         self._send.set_visibility(False)
         self._cancel.set_text("Close")
+
+    def _follow(self) -> None:
+        """Say below the lines what became of all of them: one that failed may be out of sight."""
+        if self._took and not self.dialog.is_deleted:
+            alone = len(self._lines) == 1 and self._sent  # its own line says it all
+            self._status.set_text("" if alone else self._sent_words())
+
+    def _sent_words(self) -> str:
+        known = [self._desk.orders.get(order.id) or order for order in self._sent]
+        return plans.sent_words(known, self._of, self._left, self._took)
 
 
 def open_exit(host: Element, desk: Desk, tab: Tab, positions: Sequence[Position]) -> None:

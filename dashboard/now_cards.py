@@ -10,6 +10,7 @@ from nicegui.element import Element
 from dashboard import health, order_words
 from dashboard import position_words as words
 from dashboard.books_view import verdict
+from dashboard.cancelling import cancel
 from dashboard.exits import open_exit
 from dashboard.frame import Tab
 from dashboard.hold import Undo
@@ -18,15 +19,17 @@ from dashboard.pnl_curve import PnlCurve
 from dashboard.position_table import price_badge
 from dashboard.position_words import Key
 from dashboard.search import marker
+from dashboard.sheet import Shown
 from trading.desk import Desk
-from trading.errors import VigilError
 from trading.order import Order
 from trading.order_book import OrderMoved
+from trading.ports import FeedState
 from trading.positions import Position, PositionMoved
 
 CARDS: Final = 5  # positions
 ORDERS: Final = 4  # working ones
 NOTHING_OPEN: Final = "Nothing is open. Choose a row below and press B to buy or S to sell."
+INSTEAD: Final = "fills are read from the book, seconds late"
 NO_ORDER: Final = "No order is working."
 
 
@@ -49,12 +52,17 @@ def _feed_card(desk: Desk, tab: Tab) -> None:
 
 
 def _stream_card(desk: Desk, tab: Tab, account: str) -> None:
-    group = tab.live.group(lambda: health.stream_facts(desk, account))
+    def read() -> Facts:
+        live = desk.portfolio_feeds[account].stats().state is FeedState.LIVE
+        return {**health.stream_facts(desk, account), "instead": "" if live else INSTEAD}
+
+    group = tab.live.group(read)
     title = "Portfolio stream" + _suffix(desk, account)
     with _card(title, "/status"):
         group.cell("state", "status").mark(f"state-stream-{account}")
         ui.label("last sign").classes("v-faint")
         group.cell("frame_age", "n")
+        group.cell("instead", "v-faint").mark(f"instead-{account}")
 
 
 def _books_card(desk: Desk, tab: Tab, account: str) -> None:
@@ -96,8 +104,9 @@ class DayCard:
             with ui.element("div").classes("v-day-head") as head:
                 total.cell("total", "n price toned v-total").mark("day-total")
                 for name, classes in (("realised", "sure"), ("unrealised", "")):
-                    ui.label(name).classes("v-faint")
-                    total.cell(name, f"n toned {classes}").mark(f"day-{name}")
+                    with ui.element("span").classes("v-pair"):
+                        ui.label(name).classes("v-faint")
+                        total.cell(name, f"n toned {classes}").mark(f"day-{name}")
                 total.badge("trust", full=True).marks(head)
             PnlCurve(desk, tab)
 
@@ -124,7 +133,7 @@ class Exposures:
     def _arrange(self) -> None:
         """Draw the cards anew if other positions are the largest; their numbers just follow."""
         held = [p for p in self._desk.positions.positions() if p.quantity]
-        self._title.set_text(f"Open positions ({len(held)})" if held else "Open positions")
+        self._title.set_text(f"Open positions{_count(len(held), CARDS, 'largest')}")
         self._empty.set_visibility(not held)
         largest = sorted(held, key=self._exposure, reverse=True)[:CARDS]
         shown = [(words.key_of(p), (p.quantity > 0, p.carried)) for p in largest]
@@ -202,7 +211,7 @@ class WorkingOrders:
 
     def _arrange(self) -> None:
         working = self._desk.orders.working()
-        self._title.set_text(f"Working orders ({len(working)})" if working else "Working orders")
+        self._title.set_text(f"Working orders{_count(len(working), ORDERS, 'newest')}")
         self._empty.set_visibility(not working)
         newest = working[::-1][:ORDERS]
         wanted = {order.id for order in newest}
@@ -226,7 +235,7 @@ class _OrderLine:
             ui.label(request.side[0]).classes(f"v-side v-{request.side.lower()}")
             name = ui.label(order_words.title(instrument, request.instrument_key))
             name.classes("v-name e-name")
-            ui.label(order_words.quantity(request.quantity, instrument)).classes("n e-lots")
+            self._lots = Cell(live, "n e-lots").mark("working-lots")
             self._price = Cell(live, "n e-ltp")
             self._status = Cell(live, "status e-badge")
             self._age = Age(live, "va e-total")
@@ -240,25 +249,23 @@ class _OrderLine:
         self._act = button
 
     def show(self, order: Order) -> None:
+        instrument = self._desk.catalogue.get(order.request.instrument_key)
+        self._lots.show(Shown(order_words.quantity(order.request.quantity, instrument)))
         self._price.show(order_words.price_cell(order.request))
         self._status.show(order_words.status(order))
         self._act.set_visibility(bool(order.children))
 
     async def _cancel(self) -> None:
         self._act.set_visibility(False)  # until it is known what came of it
-        try:
-            order = await self._desk.orders.cancel(self._id)
-        except VigilError as error:
-            self._tab.say(f"Not cancelled: {error}. The order stands as shown.")
-            known = self._desk.orders.get(self._id)
-            if known is not None and not self.box.is_deleted:
-                self.show(known)
-            return
-        self._tab.say(_cancelled(self._desk, order))
+        text = await cancel(self._desk, self._id)
+        known = self._desk.orders.get(self._id)
+        if known is not None and not self.box.is_deleted:
+            self.show(known)
+        self._tab.say(text)
 
 
-def _cancelled(desk: Desk, order: Order) -> str:
-    if not order.status.final:
-        return "Cancel asked; the broker has not confirmed it yet."
-    outcome = order_words.outcome(order, desk.catalogue.get(order.request.instrument_key))
-    return f"{outcome.happened} {outcome.money}"
+def _count(count: int, most: int, which: str) -> str:
+    """Return how many there are, and that only some of them are shown: ` (7, the 5 largest)`."""
+    if count > most:
+        return f" ({count}, the {most} {which})"
+    return f" ({count})" if count else ""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from trading.broker import Broker
 from trading.clock import Clock
-from trading.errors import Refused, VigilError
+from trading.errors import RateLimited, Refused, VigilError
 from trading.latch import LiveLatch
 from trading.order import Account, AccountState
 from trading.signal import Signal
@@ -35,6 +35,7 @@ class Accounts:
         self._clock = clock
         self._sign_in = sign_in
         self._states = {account.id: AccountState(account, None) for account in accounts}
+        self._closed_until: dict[str, float] = {}  # monotonic: no funds are told before
 
     def all(self) -> list[AccountState]:
         """Return the accounts in the order of the settings."""
@@ -65,12 +66,18 @@ class Accounts:
         self._put(state)
 
     async def _with_funds(self, state: AccountState) -> AccountState:
-        broker = self.brokers[state.account.id]
+        account = state.account.id
+        broker, now = self.brokers[account], self._clock.monotonic()
+        if now < self._closed_until.get(account, now):
+            return replace(state, reason=state.reason or self._states[account].reason)
         try:
             return replace(
                 state, funds=await broker.funds(), holdings=tuple(await broker.holdings())
             )
-        except VigilError as error:  # closed from midnight until 05:30, for example
+        except RateLimited as error:  # closed from midnight until 05:30, for example
+            self._closed_until[account] = now + error.retry_after
+            return replace(state, funds=None, reason=str(error))
+        except VigilError as error:
             return replace(state, funds=None, reason=str(error))
 
     def _put(self, state: AccountState) -> None:

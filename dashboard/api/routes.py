@@ -48,7 +48,8 @@ believed as far as a position is there to be closed.
 
 WebSockets: `/api/ws/orders/{account_id}`, `/api/ws/orders` (all accounts) and `/api/ws/status`.
 Every message is a JSON object with a `type`: `connection_established`, `order_update`,
-`position_update`, `status_update`, `error`, `ping`, `pong`. Answer a `ping` with
+`position_update`, `status_update`, `error`, `ping`, `pong`. An order that changes several times
+within an instant is told once; its `steps` are all there. Answer a `ping` with
 `{"type": "pong"}`; who says nothing for 90 seconds is disconnected.
 """
 Which = Literal["all", "working", "done"]

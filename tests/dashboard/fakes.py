@@ -205,6 +205,7 @@ class DeskBroker(ScriptedBroker):
         self.takes = 56_30
         self.cost_error: VigilError | None = None
         self.fills: dict[str, float] = {}  # instruments whose orders are filled at once, at what
+        self.confirms = True  # a cancel at once; else the stream tells of it later
 
     async def place(self, line: Line) -> tuple[str, ...]:
         numbers = await super().place(line)
@@ -212,6 +213,10 @@ class DeskBroker(ScriptedBroker):
         if filled_at is not None:
             self.fill(numbers[0], price=filled_at)
         return numbers
+
+    async def cancel(self, order_id: str) -> None:
+        if self.confirms or self.cancel_error:
+            await super().cancel(order_id)
 
     async def positions(self) -> list[BrokerPosition]:
         """Return the net of everything that was filled here."""

@@ -20,6 +20,7 @@ from dashboard.api.routes import create_api
 from dashboard.guard import Guard, Security
 from dashboard.webhook import install as install_webhook
 from tests.dashboard.fakes import ALWAYS, CALL, DeskBroker, Market, make_desk
+from tests.storage.account import intent, moved
 from trading.clock import SystemClock
 from trading.desk import Desk
 from trading.errors import Retryable, Unanswered
@@ -424,6 +425,25 @@ def deaf(port: int) -> Iterator[None]:
         told = "".join(f"{name}: {value}\r\n" for name, value in asked.items())
         line.sendall(f"GET /api/ws/orders HTTP/1.1\r\n{told}\r\n".encode())
         yield
+
+
+async def test_several_changes_within_one_turn_are_told_once_and_none_is_left_out() -> None:
+    desk = make_desk(SystemClock())
+    broadcast = sockets.Broadcast(desk)
+    listener = sockets.Listener("main", status=False)
+    broadcast.join(listener)
+    first, other = intent("n1"), intent("n2")
+    later = moved(first, OrderStatus.WORKING, filled=75)
+    for order in (first, other, later):
+        desk.orders.changes.emit(OrderMoved(None, order))
+    await asyncio.sleep(0)
+
+    texts = [listener.queue.get_nowait() for _ in range(listener.queue.qsize())]
+    told = [json.loads(text)["data"] for text in texts if text]
+    assert [(order["id"], len(order["steps"])) for order in told] == [
+        (first.id, len(later.steps)),
+        (other.id, len(other.steps)),
+    ]
 
 
 @pytest.mark.parametrize(

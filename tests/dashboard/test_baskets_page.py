@@ -8,7 +8,9 @@ import pytest
 from nicegui import ui
 from nicegui.testing import User
 
+from dashboard.format import rupees
 from dashboard.payoff_chart import PayoffChart
+from tests.dashboard.conftest import serving
 from tests.dashboard.fakes import ALWAYS, CALL, NIFTY, OPEN_NOW, PUT, RELIANCE, make_desk
 from tests.dashboard.hands import (
     broker,
@@ -24,11 +26,12 @@ from tests.dashboard.hands import (
 )
 from tests.trading.scripted import After
 from trading.basket import BasketState
-from trading.clock import ExchangeTime
+from trading.clock import ExchangeTime, ManualClock
 from trading.desk import Desk
 from trading.errors import BadRequest, Retryable, Unanswered
 from trading.model import Instrument
 from trading.order import Funds, OrderRequest, OrderType, Product, Side
+from trading.strategies import Template
 
 SPOT = 24_500.0
 # the condor of width 2 and wing 2 around 24,500, by rising strike
@@ -106,6 +109,10 @@ async def test_a_sent_basket_gives_a_receipt_for_each_leg(user: User, desk: Desk
     await eventually(lambda: found(user, "basket-state"))
     await eventually(lambda: text(user, "basket-state") == "placed")
 
+    # (62 + 66 - 40 - 42) * 75
+    assert text(user, "basket-meaning") == (
+        "Every leg is filled. Net premium ₹3,450.00 received, before charges."
+    )
     assert text(user, "leg-1").startswith("✓ filled 40.00")
     assert text(user, "leg-3").startswith("✓ filled 66.00")
     sides = [line.request.side for line in broker(desk).sent]
@@ -135,9 +142,14 @@ async def test_a_rejected_leg_is_told_and_the_others_are_reversed(user: User, de
     await eventually(lambda: text(user, "basket-state") == "reversed", within=10)
 
     assert text(user, "leg-2") == "✗ rejected: RMS: margin short by ₹12,340"
-    assert text(user, "undone-1").startswith("↩ reversed 75 40.00")
-    assert "cost ₹" in text(user, "basket-summary")
+    assert text(user, "undone-1").startswith("↩ reversed 75 at 40.00, cost ₹")
     basket = desk.baskets.all()[-1]
+    assert basket.cost is not None
+    on_prices = sum(leg.price_cost or 0 for leg in basket.legs)
+    assert text(user, "basket-summary").endswith(
+        f"cost {rupees(basket.cost)}: {rupees(on_prices)} on prices, "
+        f"{rupees(basket.cost - on_prices)} of charges"
+    )
     assert [leg.residual for leg in basket.legs] == [0, 0, 0, 0]
     await user.open("/orders")
     press(user, "tab-batches")
@@ -273,6 +285,7 @@ async def test_a_leg_with_a_wrong_price_opens_no_sheet(user: User, desk: Desk) -
     await asyncio.sleep(0.05)
 
     assert found(user, "send") == []
+    assert text(user, "problem-basket") == "First mend leg 1."
     assert "not a multiple of 0.05" in text(user, f"problem-{marker('price', CALL)}")
 
 
@@ -280,16 +293,81 @@ async def test_a_template_that_does_not_fit_says_why(user: User, desk: Desk) -> 
     await user.open("/baskets")
     await eventually(lambda: found(user, "expiry")[-1].value)  # type: ignore[attr-defined]
     press(user, "use-template")
-    assert "its price is not known yet" in text(user, "problem-template")
+    said = text(user, "problem-template")
+    assert said.startswith("The strikes cannot be centred on NIFTY: ")
 
     price(desk, NIFTY, SPOT)
     enter(user, "width", "50")
     press(user, "use-template")
     assert "is listed 52 strikes" in text(user, "problem-template")
     enter(user, "width", "x")
+    enter(user, "wing", "")
+    enter(user, "lots", "1.5")
     press(user, "use-template")
 
-    assert "is not above zero" in text(user, "problem-template")
+    assert text(user, "problem-template") == (
+        "Width: “x” is not a whole number above zero; Wing: say how many; "
+        "Lots: “1.5” is not a whole number above zero"
+    )
+
+
+async def test_a_template_asks_only_for_what_it_uses(user: User, desk: Desk) -> None:
+    await prices(desk)
+    await user.open("/baskets")
+    await eventually(lambda: found(user, "expiry")[-1].value)  # type: ignore[attr-defined]
+    enter(user, "wing", "x")
+    (chosen,) = found(user, "template")
+    assert isinstance(chosen, ui.select)
+
+    for template, shown in (
+        (Template.LONG_STRADDLE, [False, False, True]),
+        (Template.IRON_FLY, [False, True, True]),
+        (Template.BULL_CALL, [True, False, True]),
+    ):
+        chosen.set_value(template)
+        assert [found(user, n)[-1].visible for n in ("width", "wing", "lots")] == shown
+    press(user, "use-template")
+
+    await eventually(lambda: text(user, "problem-template") == "")
+    assert len([e for e in user.client.elements.values() if "v-leg" in e.classes]) == 3  # type: ignore[union-attr]
+
+
+async def test_strikes_are_not_centred_on_a_stale_price(
+    clock: ManualClock, no_errors: None
+) -> None:
+    """The strikes around the price of a minute ago are not those around the price of now."""
+    desk = make_desk(clock, rules=ALWAYS)
+    async with serving(desk) as user:
+        price(desk, NIFTY, SPOT)
+        await user.open("/baskets")
+        await eventually(lambda: found(user, "expiry")[-1].value)  # type: ignore[attr-defined]
+        clock.advance(60.0)
+
+        press(user, "use-template")
+
+        said = text(user, "problem-template")
+        assert said.startswith("The strikes cannot be centred on NIFTY: the feed's last price is")
+        await user.should_see("No leg yet")
+
+
+async def test_the_review_says_what_the_basket_promises(user: User, desk: Desk) -> None:
+    await condor(user, desk)
+
+    await open_sheet(user)
+
+    assert text(user, "review-premium") == "₹3,420.00 received"
+    assert text(user, "review-gain") == "+₹3,420.00"
+    assert text(user, "review-loss") == "-₹4,080.00"
+    assert text(user, "review-evens") == "24,354.40 · 24,645.60"
+
+
+async def test_two_presses_on_review_open_one_sheet(user: User, desk: Desk) -> None:
+    await condor(user, desk)
+
+    press(user, "review-basket")
+    press(user, "review-basket")
+
+    assert len(found(user, "review-dialog")) == 1
 
 
 async def test_more_than_ten_legs_are_refused_in_words(user: User, desk: Desk) -> None:

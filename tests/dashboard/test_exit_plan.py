@@ -72,7 +72,9 @@ def test_what_is_being_closed_already_is_not_closed_again() -> None:
     line = plans.plan(position(150), [order(filled=25), order(Side.BUY), order(key=PUT)])
 
     assert (line.quantity, line.on_its_way, line.resting) == (100, 50, ())
-    assert plans.obstacles(line, BY_KEY[CALL]) == ["An order that closes 50 is on its way already."]
+    assert (
+        plans.obstacles(line, BY_KEY[CALL])[0] == "An order that closes 50 is on its way already."
+    )
     assert plans.plan(position(75), [order()]).quantity == 0
 
 
@@ -146,3 +148,31 @@ def test_without_a_price_nothing_is_estimated() -> None:
     held = position(75)
 
     assert plans.estimate(plans.plan(held, []), held, BY_KEY[CALL], None, DAY) is None
+
+
+def test_what_would_open_it_again_is_told() -> None:
+    """A part-filled buy still works: selling what it bought leaves the rest to come."""
+    buys = replace(order(Side.BUY, filled=25), filled=25)
+
+    line = plans.plan(position(25), [buys, order(Side.BUY, key=PUT)])
+
+    assert (line.quantity, line.resting, line.on_its_way) == (25, (), 0)
+    assert line.adding == (buys,)
+    assert plans.obstacles(line, BY_KEY[CALL]) == [
+        "An order to buy 50 still works: filled later, it opens this again. Cancel it in Orders."
+    ]
+
+
+def test_one_sentence_says_what_became_of_all_exits() -> None:
+    filled = order(status=OrderStatus.FILLED)
+    lost = order(status=OrderStatus.IN_DOUBT)
+    refused = order(status=OrderStatus.REJECTED)
+
+    assert plans.sent_words([filled, filled], 2, 0, "80 ms") == (
+        "2 of 2 exits sent in 80 ms, 2 filled."
+    )
+    assert plans.sent_words([filled, lost, refused, order()], 5, 0, "1,157 ms") == (
+        "4 of 5 exits sent in 1,157 ms, 1 filled, 1 not filled yet, 1 IN DOUBT, 1 rejected. "
+        "Look at each line, and at Positions for what is left."
+    )
+    assert plans.sent_words([], 1, 0, "3 ms").startswith("0 of 1 exits sent in 3 ms. Look at each")

@@ -117,6 +117,7 @@ async def test_all_are_closed_with_shorts_first_and_a_nonce_each(user: User, des
     assert [(r.instrument_key, r.side) for r in sent(desk)] == [(PUT, Side.BUY), (CALL, Side.SELL)]
     assert len({r.nonce for r in sent(desk)}) == 2
     await eventually(lambda: text(user, "exit-status").startswith("2 of 2 exits sent in"))
+    assert text(user, "exit-status").endswith(", 2 filled.")
     await eventually(lambda: text(user, "no-positions").startswith("Nothing is open."))
 
 
@@ -276,6 +277,7 @@ async def test_what_the_desk_denies_is_said_on_its_line_and_the_rest_goes(
 
     assert [r.instrument_key for r in sent(desk)] == [CALL]
     assert texts(user, "exit-result") == ["Left out: nothing was sent for it."]
+    await eventually(lambda: "1 filled, 1 left out. Look at each" in text(user, "exit-status"))
 
 
 async def test_a_rejection_is_told_with_what_to_do(user: User, desk: Desk) -> None:

@@ -7,10 +7,19 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from nicegui import ui
 from nicegui.testing import User
 
-from dashboard.frame import Keys
+from dashboard.drafts import Drafts
+from dashboard.frame import Keys, Tab
+from dashboard.ledger import Ledger
+from dashboard.live import Pulse, emit
+from dashboard.pages import orders as orders_page
+from dashboard.sheet import Sheet
+from dashboard.ticket import open_ticket
+from dashboard.watchlist import Watchlist
 from tests.dashboard.conftest import serving
+from tests.dashboard.dealing import MemoryStream
 from tests.dashboard.fakes import CALL, MAIN, NIFTY, PUT, RELIANCE, make_desk
 from tests.dashboard.hands import (
     broker,
@@ -42,6 +51,7 @@ from trading.order import (
     Validity,
 )
 from trading.orders import Patience
+from trading.ports import FeedState
 
 QUICK = Patience(first_look=30.0, confirm=30.0)  # no look in the background disturbs a test
 
@@ -130,6 +140,45 @@ async def test_the_same_order_reviewed_in_two_tabs_is_sent_once(
 
     assert len(broker(desk).sent) == 1
     await eventually(lambda: not can_send(other))
+
+
+async def test_two_presses_on_review_open_one_sheet(user: User, desk: Desk) -> None:
+    """A double click, or Enter twice in a field: the second sheet would outlive the first."""
+    await ready(user, desk)
+
+    press(user, "review")
+    press(user, "review")
+    await eventually(lambda: found(user, "review-dialog"))
+    await asyncio.sleep(0.05)
+    press(user, "review")
+    await asyncio.sleep(0.05)
+
+    assert len(found(user, "review-dialog")) == 1
+    fire(user, "review-dialog", "hide")
+    await open_sheet(user)
+    assert len(found(user, "review-dialog")) == 1
+
+
+async def test_a_press_that_is_not_answered_says_so_and_offers_no_cancel(
+    user: User, desk: Desk, clock: ManualClock
+) -> None:
+    await ready(user, desk)
+    await open_sheet(user)
+    broker(desk).delay.clear()
+    assert text(user, "review-cancel") == "Cancel"
+
+    press(user, "send")
+    await eventually(lambda: broker(desk).sent)
+    assert text(user, "refusal") == "Being sent. Closing this does not take it back."
+    assert text(user, "review-cancel") == "Close"
+    clock.advance(4.0)
+    await eventually(lambda: text(user, "refusal").startswith("No answer for 4.0s"))
+    assert "Do not send it again" in text(user, "refusal")
+    broker(desk).delay.set()
+    await eventually(lambda: found(user, "result-happened"))
+
+    assert text(user, "refusal") == ""
+    assert text(user, "result-happened").startswith("Accepted")
 
 
 async def test_what_is_reviewed_after_it_was_sent_is_a_new_order(user: User, desk: Desk) -> None:
@@ -237,7 +286,11 @@ async def test_a_real_order_needs_the_word_of_the_day(clock: ManualClock, no_err
         ("lots", "-2", "“-2” is not a whole number above zero"),
         ("lots", "", "say how many"),
         ("lots", "<script>", "“<script>” is not a whole number above zero"),
-        ("lots", "99999", "the most that 25 slices"),
+        ("lots", "99999", "99,999 lots are 74,99,925 units: 7499925 is above"),
+        ("lots", "1000000000", "1000000000 is more than 1,00,00,000"),
+        ("price", "1000000000", "1000000000 is dearer than anything listed"),
+        ("price", "99,50", "“99,50” is not a price above zero"),
+        ("price", "142.1234567", "142.1234567 is finer than any tick"),
         ("price", "142.37", "142.37 is not a multiple of 0.05: 142.35 or 142.40"),
         ("price", "nan", "“nan” is not a price above zero"),
         ("price", "1e308", "“1e308” is not a price above zero"),
@@ -430,6 +483,36 @@ async def test_a_cancelled_order_says_what_stays(user: User, desk: Desk) -> None
     await user.should_see("25 / 75 stay bought. Worth ₹3,562.50 before charges.")
 
 
+async def test_a_cancel_that_is_confirmed_late_is_told_when_it_is(user: User, desk: Desk) -> None:
+    broker(desk).confirms = False
+    await ready(user, desk)
+    await open_sheet(user)
+    press(user, "send")
+    await eventually(lambda: found(user, "cancel"))
+    (number,) = broker(desk).book
+
+    press(user, "cancel")
+    await asyncio.sleep(0.1)
+    await user.should_not_see("Cancel")  # not a word before it is known
+    broker(desk).move(number, status=OrderStatus.CANCELLED, raw_status="cancelled")
+
+    await user.should_see("Cancelled: Buy 1 lot (75) NIFTY 27 NOV 24000 CE at the market.")
+    await user.should_see("Nothing was bought, no money moved.")
+
+
+async def test_a_cancel_that_nobody_confirms_is_not_called_one(user: User, desk: Desk) -> None:
+    broker(desk).confirms = False
+    await ready(user, desk)
+    await open_sheet(user)
+    press(user, "send")
+    await eventually(lambda: found(user, "cancel"))
+
+    press(user, "cancel")
+
+    await user.should_see("Cancel asked, not confirmed by the broker yet", retries=40)
+    assert only(desk).status is OrderStatus.WORKING
+
+
 async def test_a_refused_cancel_says_that_the_order_stands(user: User, desk: Desk) -> None:
     broker(desk).cancel_error = BadRequest("the exchange is closed")
     await ready(user, desk)
@@ -466,13 +549,71 @@ async def test_a_working_order_is_changed_and_what_is_wrong_is_said_beside_the_f
     press(user, "change")
     (number,) = broker(desk).book
     await eventually(lambda: broker(desk).book[number].price == 140.0)
-    await eventually(lambda: found(user, "result-happened"))
+    await eventually(lambda: text(user, "result-happened").startswith("Change asked"))
+    assert "at 142.60 or better" in text(user, "result-money")
     broker(desk).move(number)  # and the stream tells of it
 
     assert len(broker(desk).sent) == 1
     assert text(user, "result-happened") == (
-        "Accepted: Buy 1 lot (75) NIFTY 27 NOV 24000 CE at 140.00 or better."
+        "Changed, it stands now: Buy 1 lot (75) NIFTY 27 NOV 24000 CE at 140.00 or better."
     )
+    assert text(user, "change-stands").startswith("Before: Buy 1 lot (75)")
+    assert "at 142.60 or better" in text(user, "change-stands")
+
+
+async def test_a_change_that_the_exchange_refuses_says_that_the_order_stands(
+    user: User, desk: Desk
+) -> None:
+    """The call is accepted, and the exchange says no a moment later: `not modified`."""
+    await ready(user, desk)
+    press(user, "type-LIMIT")
+    await open_sheet(user)
+    press(user, "send")
+    await eventually(lambda: found(user, "modify"))
+    (number,) = broker(desk).book
+    press(user, "modify")
+    assert text(user, "change") == "Change SIMULATED order"
+    broker(desk).fill(number, 25, 142.5)  # meanwhile
+    assert text(user, "change-stands").endswith("25 / 75 filled.")
+    enter(user, "change-lots", "2")
+    await eventually(lambda: title(user, "cost-margin") == "")  # what the whole would cost
+
+    press(user, "change")
+    await eventually(lambda: text(user, "result-happened").startswith("Change asked"))
+    broker(desk).move(number, price=142.6, raw_status="not modified", message="RMS: freeze")
+
+    assert text(user, "result-happened") == "Not changed: RMS: freeze."
+    assert text(user, "result-money") == (
+        "It stands as it was: Buy 1 lot (75) NIFTY 27 NOV 24000 CE at 142.60 or better."
+    )
+
+
+async def test_a_fill_that_the_stream_cannot_tell_is_not_denied(
+    user: User, desk: Desk, clock: ManualClock
+) -> None:
+    """With the stream down a market order may be filled long before we read of it."""
+    await ready(user, desk)
+    await open_sheet(user)
+    press(user, "send")
+    await eventually(lambda: found(user, "result-happened"))
+
+    assert text(user, "result-money").startswith("No fill has been told yet")
+    assert "is not live" not in text(user, "result-todo")
+
+
+async def test_while_the_stream_is_down_the_result_says_how_it_will_be_known(
+    clock: ManualClock, no_errors: None
+) -> None:
+    stream = MemoryStream(clock.now())
+    stream.now(state=FeedState.REFUSED)
+    desk = replace(make_desk(clock, patience=QUICK), portfolio_feeds={"main": stream})
+    async with serving(desk) as user:
+        await ready(user, desk)
+        await open_sheet(user)
+        press(user, "send")
+        await eventually(lambda: found(user, "result-happened"))
+
+        assert "The portfolio stream is not live" in text(user, "result-todo")
 
 
 async def test_a_row_opens_its_life_with_the_time_between(
@@ -509,6 +650,73 @@ async def test_two_accounts_show_which_one_an_order_is_of(
         assert [line.request.account for line in broker(desk, "family").sent] == ["family"]
         assert broker(desk).sent == []
         await user.should_see("Family")
+
+
+async def test_a_ticket_of_the_page_is_filled_as_far_as_asked(
+    user: User, desk: Desk, clock: ManualClock
+) -> None:
+    """What is asked of the ticket reaches the panel whole: how much, and that it exits."""
+    price(desk, CALL)
+    pulse = Pulse(desk, Sheet(desk.market_data, desk.world), emit)
+
+    @ui.page("/orders-of-a-test")
+    def page() -> None:
+        tab = Tab(pulse.open_tab(), Watchlist(desk.journal, ()), Drafts(), Ledger(desk))
+        orders_page.build(desk, tab)
+        open_ticket(desk, tab, CALL, Side.SELL, units=150, product=Product.DELIVERY, reduces=True)
+
+    await user.open("/orders-of-a-test")
+
+    assert found(user, "lots")[-1].value == "2"  # type: ignore[attr-defined]
+    await open_sheet(user)
+    assert text(user, "sentence") == "Sell 2 lots (150) NIFTY 27 NOV 24000 CE at the market"
+    await user.should_see("an exit")
+    await user.should_see("Carry forward")
+    fire(user, "review-dialog", "hide")
+
+    press(user, "side-BUY")
+    await open_sheet(user)
+
+    await user.should_not_see("an exit")  # the other side closes nothing
+
+
+async def test_an_index_is_told_apart_from_what_does_not_exist(user: User, desk: Desk) -> None:
+    await user.open("/orders")
+
+    enter(user, "ticket-search", "BANKNIFTY")
+    await eventually(lambda: found(user, "not-found"))
+    assert text(user, "not-found").startswith("That is an index: it cannot be traded itself.")
+    enter(user, "ticket-search", "no such thing")
+    await eventually(lambda: text(user, "not-found").startswith("No instrument is called"))
+
+
+async def test_the_button_names_the_fields_that_hold_it_up(user: User, desk: Desk) -> None:
+    """On a phone the field with the complaint may be out of sight."""
+    await ready(user, desk)
+    press(user, "type-SL")
+    enter(user, "lots", "0")
+    enter(user, "price", "99,50")
+
+    press(user, "review")
+    await asyncio.sleep(0.05)
+
+    assert text(user, "problem-ticket") == "First mend above: Lots, Price, Trigger."
+    enter(user, "lots", "1")
+    assert text(user, "problem-ticket") == ""
+
+
+async def test_a_trigger_that_the_market_has_passed_is_cautioned(user: User, desk: Desk) -> None:
+    await ready(user, desk)
+    press(user, "type-SL")
+    enter(user, "price", "150.00")
+    enter(user, "trigger", "149.00")
+    assert text(user, "passed") == ""
+
+    enter(user, "trigger", "140.00")
+
+    assert text(user, "passed").startswith("The market, 142.60, is at or above this trigger")
+    await open_sheet(user)
+    await user.should_see("Careful")
 
 
 async def test_the_keys_open_a_ticket_for_the_row(user: User, desk: Desk) -> None:

@@ -329,6 +329,19 @@ async def test_adopting_is_confirmed_in_words_and_marks_the_row(
     )
 
 
+async def test_books_that_agree_without_the_stream_say_so(user: User, desk: Desk) -> None:
+    """The stream is down: broker and desk are compared by reads, its column is of before."""
+    broker(desk).position_updates.emit(foreign(75))
+    await hold_two(desk)
+    await user.open("/positions")
+
+    press(user, "tab-books")
+
+    cells = [row_text(user, CALL, name, "book") for name in ("broker", "ours", "stream")]
+    assert cells == ["+150", "+150", "+75"]
+    assert row_text(user, CALL, "said", "book") == "● agree; the stream has not told of it"
+
+
 async def test_books_that_could_not_be_read_say_why(user: User, desk: Desk) -> None:
     broker(desk).read_error = BadAnswer("data is null")
     with pytest.raises(BadAnswer):
@@ -441,6 +454,26 @@ async def test_now_follows_working_orders_and_cancels_them(user: User, desk: Des
 
     await user.should_see("Cancelled: Buy 1 lot (75) NIFTY 27 NOV 24000 CE at 100.00 or better.")
     await eventually(lambda: text(user, "working-count") == "Working orders")
+
+
+async def test_now_follows_a_change_of_a_working_order(user: User, desk: Desk) -> None:
+    order = await send(desk, 75, order_type=OrderType.LIMIT, price=140.0)
+    await user.open("/")
+    assert text(user, "working-lots") == "1 lot (75)"
+
+    (number,) = broker(desk).book
+    broker(desk).move(number, quantity=225, raw_status="modified")
+
+    assert desk.orders.get(order.id).request.quantity == 225  # type: ignore[union-attr]
+    assert text(user, "working-lots") == "3 lots (225)"
+
+
+async def test_now_says_that_only_the_largest_are_shown(user: User, desk: Desk) -> None:
+    for number in range(6):
+        await deal(desk, 75, 100.0, key=f"NSE_FO|{45450 + number}")
+    await user.open("/")
+
+    assert text(user, "open-count") == "Open positions (6, the 5 largest)"
 
 
 async def test_now_says_how_stream_and_books_are(clock: ManualClock, no_errors: None) -> None:

@@ -100,7 +100,7 @@ BUY, SLICES = {"do": "buy"}, {"do": "slices"}
 REST_AND_CANCEL, REST_AND_CHANGE = {"do": "cancel"}, {"do": "modify"}
 DEAF = (fault("stall", feed="portfolio"),)  # nothing comes over the stream
 HELD_ANSWER = 8.0  # seconds; the effect is at once
-LATE_EFFECT = 2.5  # seconds, while a patient desk still looks for it
+LATE_EFFECT = 4.0  # seconds, while a patient desk still looks for it
 GIVEN_UP = 10.0  # seconds, when an impatient one does not any more
 
 
@@ -118,7 +118,7 @@ ORDER_POINTS: Final = (
     ),
     Point(
         "with the broker, its effect to come", BUY, faults=(before_effect(PLACE),), asked=PLACE,
-        placed=ONE, states=FILLED, patience=1.0,
+        placed=ONE, states=FILLED, patience=1.5,
     ),
     Point(
         "with the broker, its effect long after the desk gave up", BUY,
@@ -256,7 +256,7 @@ BASKET_POINTS: Final = (
     ),
     Point(
         "legs with the broker, the effect to come", CONDOR, faults=(before_effect(MULTI),),
-        asked=MULTI, placed=numbers(4, 8), outcomes=words("placed", "reversed"), patience=1.0,
+        asked=MULTI, placed=numbers(4, 8), outcomes=words("placed", "reversed"), patience=1.5,
     ),
     Point(
         "legs with the broker, the effect long after the desk gave up", CONDOR,
@@ -312,7 +312,7 @@ BASKET_POINTS: Final = (
     ),
     compensating(
         "reversal with the broker, its effect to come", {},
-        faults=(*LEG_4_RESTS_LEG_3_REJECTED, before_effect(PLACE)), asked=PLACE, patience=1.0,
+        faults=(*LEG_4_RESTS_LEG_3_REJECTED, before_effect(PLACE)), asked=PLACE, patience=1.5,
     ),
     compensating(
         "reversal with the broker, its effect long after the desk gave up", {},
@@ -743,15 +743,14 @@ def check(stage: Stage, point: Point, before: Row, books: Row) -> None:
     orders, baskets = news(before, books)
     ours = [order for order in orders if not order["external"]]
     assert len(orders) - len(ours) == 1  # of the phone
-    assert sum(len(order["children"]) for order in ours) in point.placed
-    if point.do["do"] == "condor":
-        assert {basket["state"] for basket in baskets} == point.outcomes or (
-            len(baskets) == 1 and baskets[0]["state"] in point.outcomes
-        )
-    else:
-        assert baskets == []
-        assert {order["status"] for order in ours} <= point.states
+    placed = sum(len(order["children"]) for order in ours)
+    again = sum(order["nonce"].endswith(("/r2", "/r3")) for order in ours if order["children"])
+    assert placed - again in point.placed  # a reversal may rest, and is then tried again
+    assert len(baskets) == bool(point.outcomes)
+    assert {basket["state"] for basket in baskets} <= point.outcomes
+    if not baskets:
         assert len(ours) == bool(point.states)
+        assert {order["status"] for order in ours} <= point.states
     on_disk = {o["order_id"]: o["filled_quantity"] for o in truth["orders"] if o["filled_quantity"]}
     assert stage.fills_on_disk() == on_disk
     assert sorted(stage.children_on_disk()) == sorted(o["order_id"] for o in truth["orders"])
