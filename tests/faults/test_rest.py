@@ -110,7 +110,7 @@ async def test_a_desk_starts_whatever_the_broker_answers_and_looks_again(
 
         assert f"{PATHS[path]} stay as they are" in warnings(caplog)[0]
         assert desk.state is FeedState.LIVE
-        assert desk.health["status"] == "ok"
+        await desk.until(lambda: desk.health["status"] == "ok", within=5, what="good health")
         assert await desk.desk.catalogue.search("RELIANCE")
         asked = sum(call.path.startswith(path) for call in desk.exchange.ledger.calls)
         desk.exchange.faults.clear()

@@ -145,7 +145,7 @@ def test_an_endpoint_that_hangs_delays_nobody(
     dropped = [item.trouble for item in posting.ledger.posted]
 
     assert told == [str(n) for n in range(MOST_WAITING + 20)]
-    assert took < 4.0  # an answer is waited for longer than that
+    assert took < 60.0  # one after the other they would be waited for some seventeen minutes
     assert dropped == ["too many posts on their way"] * 20
 
 
