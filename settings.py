@@ -16,7 +16,13 @@ from pydantic_settings import (
 from trading.errors import CannotStart
 
 PREFIX = "VIGIL_"
-SECRETS = {("upstox", "token"), ("server", "password")}
+SECRETS = {
+    ("upstox", "token"),
+    ("server", "password"),
+    ("telegram", "token"),
+    ("email", "password"),
+    ("webhook", "secret"),
+}
 
 
 def is_loopback(host: str) -> bool:
@@ -119,6 +125,76 @@ class Paper(Section):
     square_off_minutes: int = Field(15, ge=1, le=120)
 
 
+class Watch(Section):
+    """When the watch finds something; the words are those of trading.health.Thresholds."""
+
+    every_seconds: float = Field(1.0, gt=0, le=60)
+    recovery_seconds: float = Field(30.0, gt=0)
+    feed_silent: float = Field(15.0, gt=0)
+    position_stale: float = Field(5.0, gt=0)
+    position_blind: float = Field(30.0, gt=0)
+    uptime_percent: float = Field(95.0, ge=0, le=100)
+    message_rate: float = Field(0.2, ge=0, le=1)
+    error_percent: float = Field(5.0, ge=0, le=100)
+    decode_errors: int = Field(10, ge=1)
+    storage_lag: float = Field(5.0, gt=0)
+    disk_free_mb: int = Field(500, ge=0)
+    order_unanswered: float = Field(5.0, gt=0)
+    skew_warning: float = Field(2.0, gt=0)
+    skew_critical: float = Field(30.0, gt=0)
+    loop_lag_ms: float = Field(1000.0, gt=0)
+    token_minutes: int = Field(30, ge=0)
+    undelivered: float = Field(120.0, gt=0)
+    checks_to_down: int = Field(3, ge=1)
+    seconds_to_down: float = Field(30.0, gt=0)
+    checks_to_ok: int = Field(2, ge=1)
+    flaps: int = Field(4, ge=2)
+    flap_window: float = Field(600.0, gt=0)
+    steady: float = Field(300.0, gt=0)
+    pnl_levels: tuple[float, ...] = ()
+    heartbeat_url: str = ""
+
+
+class Quiet(Section):
+    hours: str = Field("22:00-07:00", pattern=r"^(\d\d:\d\d-\d\d:\d\d)?$")
+    holidays: bool = True
+    storm: int = Field(20, ge=1)
+
+
+class Telegram(Section):
+    token: SecretStr = SecretStr("")
+    api_url: str = "https://api.telegram.org"
+    owners: tuple[int, ...] = ()
+    watchers: tuple[int, ...] = ()
+    commands: bool = False
+
+
+class Email(Section):
+    host: str = ""
+    port: int = Field(587, ge=1, le=65535)
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    user: str = ""
+    password: SecretStr = SecretStr("")
+    sender: str = ""
+    to: tuple[str, ...] = ()
+    least: Literal["info", "warning", "critical"] = "warning"
+
+
+class Webhook(Section):
+    url: str = ""
+    secret: SecretStr = SecretStr("")
+    private: bool = False
+    least: Literal["info", "warning", "critical"] = "info"
+
+    @model_validator(mode="after")
+    def _signed(self) -> "Webhook":
+        if self.url and not self.secret.get_secret_value():
+            raise ValueError(
+                f"what is posted to {self.url} is signed: set {PREFIX}WEBHOOK__SECRET as well"
+            )
+        return self
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__"
@@ -133,6 +209,11 @@ class Settings(BaseSettings):
     accounts: tuple[AccountSettings, ...] = (AccountSettings(primary=True),)
     orders: Orders = Orders()
     paper: Paper = Paper()
+    watch: Watch = Watch()
+    quiet: Quiet = Quiet()
+    telegram: Telegram = Telegram()
+    email: Email = Email()
+    webhook: Webhook = Webhook()
 
     @model_validator(mode="after")
     def _accounts_are_told_apart(self) -> "Settings":

@@ -11,6 +11,7 @@ from trading.broker import PortfolioFeed
 from trading.candles import CandleBuilder
 from trading.clock import Clock
 from trading.cycle import MonitoringCycle
+from trading.health_ports import Watchroom
 from trading.hours import TradingHours
 from trading.market_data import MarketDataService
 from trading.marks import Marks
@@ -75,3 +76,4 @@ class Desk:
     progress: Progress = field(default_factory=Progress)
     canaries: tuple[str, ...] = ()  # instruments held all the time, shown in the header
     first_watchlist: tuple[str, ...] = ()  # until the trader has one of his own
+    watch: Watchroom | None = None  # the rules look at a desk without it

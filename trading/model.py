@@ -166,10 +166,19 @@ class Candle:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A hole in a feed: nothing was heard between `start` and `end` (None while still open)."""
+    """A hole in a feed: nothing was heard between `start` and `end` (None while still open).
+
+    `number` is the ledger's, 0 before. `ticks_missed` is an estimate from the rate before, None:
+    not estimated. `filled` is how many minute candles were fetched for it, None: not tried yet.
+    """
 
     feed: str
     start: datetime
     end: datetime | None
     reason: str
     is_mock: bool
+    number: int = 0
+    instruments: int | None = None
+    ticks_missed: int | None = None
+    filled: int | None = None
+    fill_words: str = ""  # from where, or why not

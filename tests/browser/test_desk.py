@@ -6,12 +6,13 @@ import re
 import signal
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from playwright.async_api import Browser, Page
+from playwright.async_api import TimeoutError as NotInTime
 
 from tests.browser.conftest import CHROMIUM
 from tests.process.served import Place, Served, launched
@@ -224,10 +225,17 @@ async def add(page: Page, words: str) -> str:
 
 
 async def choose(page: Page, title: str) -> None:
-    await page.locator(".v-row", has_text=title).first.click()
-    await page.wait_for_function(
-        "t => document.querySelector('.v-title')?.textContent === t", arg=title
-    )
+    """Press its row, as often as a person would: the cards above it may grow at that moment."""
+    for _ in range(3):
+        await page.locator(".v-row", has_text=title).first.click()
+        with suppress(NotInTime):
+            await page.wait_for_function(
+                "t => document.querySelector('.v-title')?.textContent === t",
+                arg=title,
+                timeout=5_000,
+            )
+            return
+    raise AssertionError(f"{title} cannot be chosen")
 
 
 async def shows(page: Page, expected: list[str]) -> None:

@@ -279,13 +279,13 @@ class Exchange:
             status = self.refuse_socket or 403
             sock.sendall(f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode())
             return
-        _shake_hands(sock, head)
         peer = Peer(sock, len(self.peers))
-        with self._lock:
+        with self._lock:  # before the client can know that it is connected
             self.peers.append(peer)
             self.open_now += 1
             self.most_open = max(self.most_open, self.open_now)
         try:
+            _shake_hands(sock, head)
             self.script(peer)
         finally:
             with self._lock:
