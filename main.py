@@ -6,12 +6,14 @@ import gc
 import logging
 import os
 import resource
+import shutil
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -20,36 +22,71 @@ from urllib.parse import urlsplit
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from nicegui import app, ui
 
-from alerts import logs
+from alerts import heartbeat, logs
+from alerts.bot.bot import Bot
+from alerts.bot.guests import Guests
+from alerts.bot.wire import Wire, connect
+from alerts.channels import email, telegram
+from alerts.channels import webhook as outgoing
+from alerts.checklist import SEGMENTS, Checklist
+from alerts.dispatcher import Dispatcher
+from alerts.drills import FireDrills, Scene, no_login
+from alerts.gap_filling import GapFilling
+from alerts.incidents import IncidentBook
+from alerts.jobs import JobBook
+from alerts.minutes import MinuteBook
+from alerts.monitor import Monitor
+from alerts.order_news import OrderNewsTeller
+from alerts.pairing import Pairing
+from alerts.phone import SimulatedPhone
+from alerts.pnl_levels import PnlLevels
+from alerts.recovery import Recovery
+from alerts.routing import Routing, Way, quiet_hours
+from alerts.sight import Lookout, Sources
+from alerts.sleep import SleepWatch
+from alerts.telling import Draft, Teller
 from alerts.vitals import LoopVitals
+from alerts.watchdog import Watchdog
+from alerts.watching import WatchDesk
+from alerts.wording import trial
 from dashboard.app import register
 from dashboard.guard import Security
 from feeds.connection import Timing
 from feeds.upstox.broker import UpstoxBroker
+from feeds.upstox.history import UpstoxHistory
 from feeds.upstox.hours import calendar, unusual
 from feeds.upstox.instruments import Master
 from feeds.upstox.market_feed import UpstoxMarketFeed
 from feeds.upstox.portfolio_feed import UpstoxPortfolioFeed
 from feeds.upstox.quotes import UpstoxQuotes
 from feeds.upstox.rest import UpstoxRest
+from feeds.upstox.simulated_faults import SimulatedFaults
 from feeds.upstox.simulated_time import SimulatorTime
 from feeds.upstox.token import FileToken, TokenStore
+from feeds.upstox.token import ends as token_ends
 from settings import AccountSettings, Settings, is_loopback, load_settings
 from simulator.build import Options, create_exchange, parse_start
 from simulator.customer import SignedInDaily
 from simulator.server import SimulatedExchange
+from simulator.telegram_chat import OWNER, TOKEN
 from simulator.tokens import USER
+from storage.alert_journal import DatabaseAlertJournal
 from storage.batch_journal import DatabaseBatchJournal
 from storage.catalogue import InstrumentCatalogue
 from storage.database import open_database
+from storage.drills import DatabaseDrillJournal
+from storage.filled_candles import FilledCandles
 from storage.folder import DataFolder, own_secret
+from storage.gaps import DatabaseGapLedger
 from storage.journal import DatabaseJournal
 from storage.latch import KeptWord, LiveDay, Word
 from storage.order_journal import DatabaseOrderJournal
 from storage.paper_ledger import DatabasePaperLedger
+from storage.people import DatabasePeople
 from storage.pnl import DatabasePnlJournal
 from storage.recorder import Recorder
 from storage.retention import Retention
+from storage.uptime import DatabaseUptimeJournal
 from storage.writer import Writer
 from trading.accounts import Accounts
 from trading.bands import Bands
@@ -64,7 +101,9 @@ from trading.desk import Desk, World
 from trading.equity import EVERY, PnlCurve
 from trading.errors import CannotStart, VigilError
 from trading.exiting import covered_by
-from trading.hours import IST, SpecialSession, TradingHours
+from trading.health import Alert, ChannelHealth, Severity, Thresholds
+from trading.health_ports import Channel, Person, Watchroom
+from trading.hours import IST, Phase, SpecialSession, TradingHours
 from trading.latch import LiveLatch
 from trading.market_data import MarketDataService
 from trading.marks import Marks
@@ -157,7 +196,13 @@ def under_test() -> bool:
 
 
 def prepare_process(settings: Settings) -> None:
-    known = [settings.upstox.token, settings.server.password]
+    known = [
+        settings.upstox.token,
+        settings.server.password,
+        settings.telegram.token,
+        settings.email.password,
+        settings.webhook.secret,
+    ]
     logs.prepare(settings.run.log_level, [secret.get_secret_value() for secret in known])
     sys.setswitchinterval(0.001)  # a frame of 2,000 instruments would hold the loop up for 7 ms
     gc.set_threshold(50_000, 20, 20)  # ticks are many and never in circles
@@ -207,6 +252,8 @@ def _tell_failure(task: asyncio.Task[None]) -> None:
 class Vigil:
     """The running desk. Each part that is built or started pushes its own undo."""
 
+    desk: Desk
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._undo = ExitStack()
@@ -216,6 +263,10 @@ class Vigil:
         except BaseException:
             self.stop()
             raise
+
+    def undo(self, undo: Callable[[], object]) -> None:
+        """Have this called when the desk stops, before what was there already is stopped."""
+        self._undo.callback(undo)
 
     def stop(self) -> None:
         """Unwind whatever was started; safe from any stage of the start, and when called twice."""
@@ -227,6 +278,7 @@ class Vigil:
     async def shutdown(self) -> None:
         """Let what is under way come to its next commit, then stop; never longer than that."""
         self.desk.progress.stage = "stopping"
+        await self.watchers.stop()
         papers = (paper.stop() for paper in self.papers.values())
         parts = (self.baskets.stop(), self.cycle.stop(), self.orders.stop(), *papers)
         with suppress(TimeoutError):
@@ -251,6 +303,8 @@ class Vigil:
         self._build_feed()
         self._build_dealing()
         self._connect()
+        self.watchers = Watchers(self, settings)
+        self.desk = replace(self.desk, watch=self.watchers.room)
 
     def _simulated_exchange(self, folder: Path) -> SimulatedExchange | None:
         if self._settings.run.exchange != "simulated":
@@ -636,8 +690,10 @@ class Vigil:
             for paper in self.papers.values():
                 await paper.start()
             await self.baskets.resume()
+            await self.watchers.load()
             self._start_feeds()
             self._schedule()
+            self.watchers.start(self.scheduler)
             self._keep_running(self._first_look())
             progress.stage = "ready"
         except Exception:
@@ -754,6 +810,342 @@ class Vigil:
             "instruments: %d unknown types and %d bad rows left out", master.unknown, master.bad
         )
         return True
+
+
+class Watchers:
+    """What watches one desk, tells people of it and mends what it can: its parts, start and stop.
+
+    The rules look at a desk without a watch; pages and the bot get one with `room`.
+    """
+
+    def __init__(self, vigil: Vigil, settings: Settings) -> None:
+        self._vigil, self._settings, self._desk = vigil, settings, vigil.desk
+        self.limits = Thresholds(
+            **settings.watch.model_dump(
+                exclude={"every_seconds", "recovery_seconds", "pnl_levels", "heartbeat_url"}
+            )
+        )
+        self._keep()
+        self._build_ways()
+        self._build_watch()
+        self._build_remedies()
+        self._build_news()
+        self._open_room()
+
+    # building
+
+    def _keep(self) -> None:
+        """Make what the disk keeps of the watch."""
+        vigil, mock = self._vigil, self._vigil.world.is_mock
+        database, writer, world = vigil.database, vigil.writer, vigil.books_world
+        self.journal = DatabaseAlertJournal(database, writer, world=world, is_mock=mock)
+        self.uptime = DatabaseUptimeJournal(database, writer, world=world, is_mock=mock)
+        self.drill_journal = DatabaseDrillJournal(database, writer, world=world, is_mock=mock)
+        self.gaps = DatabaseGapLedger(database, writer, is_mock=mock)
+        for kept in (self.journal, self.uptime, self.drill_journal, self.gaps):
+            vigil.undo(kept.close)
+        self.people = DatabasePeople(database, writer, is_mock=self._own_phone is not None)
+
+    @property
+    def _own_phone(self) -> str | None:
+        """Return where the simulated phone is, None where a real one is used, or none at all."""
+        given = self._settings.telegram.token.get_secret_value()
+        return self._simulated_url if self._vigil.world.is_mock and not given else None
+
+    @property
+    def _simulated_url(self) -> str:
+        exchange = self._vigil.exchange
+        return exchange.base_url if exchange else self._settings.upstox.base_url
+
+    def _build_ways(self) -> None:
+        """Make the channels and who may use them."""
+        clock, wire = self._desk.clock, self._wire()
+        panel = self._own_phone and Person(OWNER, OWNER, "owner", "You", clock.now())
+        given = self._settings.telegram
+        self.wire = wire
+        self.guests = Guests(
+            self.people.all, owners=given.owners, watchers=given.watchers, panel=panel or None
+        )
+        found: list[Channel | None] = [
+            telegram.create(telegram.TelegramWay(wire, self.guests.all)),
+            email.create(self._mail()),
+            outgoing.create(self._target()),
+        ]
+        channels = [channel for channel in found if channel is not None]
+        self.routes = Routing(
+            ways=tuple(self._way(channel.name) for channel in channels),
+            quiet=quiet_hours(self._settings.quiet.hours, holidays=self._settings.quiet.holidays),
+            has_session=self._has_session,
+            storm=self._settings.quiet.storm,
+        )
+        self.teller = Teller(clock, self.journal, self.routes)
+        self.dispatcher = Dispatcher(clock, self.journal, channels, self.teller)
+
+    def _wire(self) -> Wire | None:
+        given = self._settings.telegram
+        if self._own_phone:
+            return connect(TOKEN, self._own_phone)
+        token = given.token.get_secret_value()
+        return connect(token, given.api_url) if token else None
+
+    def _mail(self) -> email.EmailServer:
+        given, server = self._settings.email, self._settings.server
+        return email.EmailServer(
+            given.host,
+            given.port,
+            given.security,
+            given.sender,
+            given.to,
+            user=given.user,
+            password=given.password.get_secret_value(),
+            home=f"http://{server.host}:{server.port}",
+        )
+
+    def _target(self) -> outgoing.WebhookTarget:
+        given = self._settings.webhook
+        return outgoing.WebhookTarget(given.url, given.secret.get_secret_value(), given.private)
+
+    def _way(self, name: str) -> Way:
+        least = {"e-mail": self._settings.email.least, "webhook": self._settings.webhook.least}
+        return Way(name, Severity[least.get(name, "info").upper()], person=name != "webhook")
+
+    def _has_session(self, day: date) -> bool:
+        hours = self._desk.hours
+        return any(
+            session.phase is Phase.OPEN
+            for segment in SEGMENTS
+            for session in hours.sessions(segment, day)
+        )
+
+    def _build_watch(self) -> None:
+        desk, clock = self._desk, self._desk.clock
+        self.minutes = MinuteBook(self.uptime)
+        self.jobs = JobBook(clock)
+        self.incidents = IncidentBook(clock, self.journal)
+        sources = Sources(
+            jobs=self.jobs.health,
+            channels=self._channels,
+            disk_free=self._disk_free,
+            token_ends=self._token_ends,
+            rest={account: rest.stats for account, rest in self._vigil.rests.items()},
+        )
+        lookout = Lookout(desk, self.limits, self.minutes, sources)
+        self.monitor = Monitor(
+            desk, lookout, self.incidents, self.minutes, self.teller, limits=self.limits
+        )
+
+    def _channels(self) -> list[ChannelHealth]:
+        found = [*self.dispatcher.health()]
+        if self.bot is not None:
+            found.append(self.bot.health())
+        if self.heartbeat is not None:
+            found.append(self.heartbeat.health())
+        return found
+
+    def _disk_free(self) -> int | None:
+        try:
+            return shutil.disk_usage(self._settings.storage.directory).free
+        except OSError:
+            return None
+
+    def _token_ends(self) -> Mapping[str, datetime]:
+        """Return by account when its token ends; a simulated customer signs in by himself."""
+        if self._vigil.exchange:
+            return {}
+        end = token_ends(self._desk.clock.now())
+        return {s.account.id: end for s in self._desk.accounts.all() if s.signed_in}
+
+    def _build_remedies(self) -> None:
+        vigil, desk = self._vigil, self._desk
+        self.recovery = Recovery(desk, self.monitor, self.incidents, desk.clock)
+        self.monitor.also(self.recovery.findings)
+        self.sleep = SleepWatch(desk, wall=lambda: datetime.now(UTC))
+        self.monitor.also(self.sleep.findings)
+        self.gap_filling = GapFilling(
+            desk,
+            ledger=self.gaps,
+            source=UpstoxHistory(vigil.rest, desk.clock),
+            store=FilledCandles(vigil.writer),
+        )
+        self.checklist = Checklist(
+            desk,
+            self.limits,
+            write=vigil.recorder.heartbeat,
+            disk_free=self._disk_free,
+            token_ends=self._token_ends,
+            phone=self._round_trip if self.wire else None,
+            tell=self._tell,
+        )
+
+    async def _round_trip(self) -> str:
+        assert self.bot is not None, "there is a bot where there is a wire"
+        return await self.bot.round_trip()
+
+    async def _tell(self, alert: Alert) -> None:
+        await self.teller.tell([Draft(alert)])
+
+    async def _test_message(self, by: str) -> None:
+        desk = self._desk
+        at = desk.clock.now()
+        await self._tell(trial(at, by, mode=desk.world.word, is_mock=desk.world.is_mock))
+
+    def _build_news(self) -> None:
+        desk = self._desk
+        self.order_news = OrderNewsTeller(
+            clock=desk.clock,
+            journal=self.journal,
+            teller=self.teller,
+            world=desk.world,
+            orders=desk.orders,
+            baskets=desk.baskets,
+            positions=desk.positions,
+            accounts=desk.accounts,
+            instrument=desk.catalogue.get,
+            alarms=False,  # the rules find those, and remind
+        )
+        self.pnl_levels = PnlLevels(
+            self._settings.watch.pnl_levels,
+            clock=desk.clock,
+            teller=self.teller,
+            world=desk.world,
+            total=desk.positions.total,
+        )
+        self.heartbeat = heartbeat.create(
+            self._settings.watch.heartbeat_url,
+            clock=desk.clock,
+            is_ready=lambda: desk.progress.stage == "ready",
+            monitor_age=self.monitor.alive_age,
+        )
+
+    def _open_room(self) -> None:
+        desk = self._desk
+        self.phone = SimulatedPhone(self._own_phone) if self._own_phone else None
+        self.pairing = Pairing(desk.clock, has_owner=self.guests.has_owner)
+        self.watch = WatchDesk(
+            desk,
+            self.monitor,
+            self.incidents,
+            self.minutes,
+            self.teller,
+            jobs=self.jobs.health,
+            channels=self._channels,
+            checklist=self.checklist.run,
+            test_message=self._test_message,
+            recovery=self.recovery.status,
+        )
+        self.drills = self._fire_drills() if desk.world.is_mock else None
+        self.room: Watchroom = Watchroom(
+            watch=self.watch,
+            journal=self.journal,
+            uptime=self.uptime,
+            gaps=self.gaps,
+            people=self.people,
+            drills=self.drills,
+            phone=self.phone,
+            pairing=self.pairing if self.wire else None,
+            routes=self.routes,
+        )
+        self.bot = self._build_bot()
+
+    def _fire_drills(self) -> FireDrills:
+        vigil, desk = self._vigil, self._desk
+        self.faults = SimulatedFaults(self._simulated_url)
+        scene = Scene(
+            simulated=True,
+            feed=desk.feed,
+            wanted=lambda: desk.subscriptions.wanted().modes,
+            findings=self.monitor.findings,
+            stored=self.teller.stored,
+            streams=tuple(desk.portfolio_feeds.values()),
+            channels=self.dispatcher.health,
+            phone=self.phone,
+            test_message=self._test_message,
+            renew=no_login if vigil.exchange else self._new_token,
+            replay=desk.world.exchange == "replay",
+        )
+        return FireDrills(desk.clock, self.faults, scene, self.drill_journal)
+
+    async def _new_token(self) -> None:
+        self._vigil.tokens[self._vigil.primary].save(await self.faults.new_token())
+
+    def _build_bot(self) -> Bot | None:
+        if self.wire is None:
+            return None
+        bot = Bot(
+            replace(self._desk, watch=self.room),
+            self.room,
+            self.wire,
+            self.guests,
+            people=self.people,
+            pairing=self.pairing,
+            tell=self._tell,
+            commands=self._settings.telegram.commands,
+        )
+        bot.came_in.subscribe(lambda _: self.dispatcher.retry(telegram.TelegramChannel.name))
+        return bot
+
+    # running
+
+    async def load(self) -> None:
+        """Take over what the disk knows of the watch, before anything new can be found."""
+        await self.teller.load()
+        await self.incidents.load()
+        await self.minutes.load(self._desk.clock.now())
+        if self.drills is not None:
+            await self.drills.load()
+
+    def start(self, scheduler: AsyncIOScheduler) -> None:
+        self.dispatcher.start()
+        self.order_news.start()
+        if self.phone is not None:
+            self.phone.start()
+        if self.bot is not None:
+            self.bot.start()
+        self._schedule(scheduler)
+        self.watchdog = Watchdog(
+            asyncio.get_running_loop(), lambda: self.monitor.looked_at, self.monitor.wake
+        )
+        self.watchdog.start()
+        self._vigil.undo(self.watchdog.stop)
+
+    def _schedule(self, scheduler: AsyncIOScheduler) -> None:
+        given, add = self._settings.watch, scheduler.add_job
+        self.jobs.attach(scheduler)
+        add(self.monitor.look, "interval", seconds=given.every_seconds, id="watch")
+        add(self.recovery.look, "interval", seconds=given.recovery_seconds, id="recovery")
+        add(self.teller.look, "interval", seconds=1, id="alerts")
+        add(self.sleep.look, "interval", seconds=0.5, id="sleep")
+        add(self.gap_filling.look, "interval", seconds=5, id="gaps")
+        add(self.checklist.morning, "interval", seconds=30, id="checklist")
+        add(self._refresh_uptimes, "interval", minutes=5, id="uptimes")
+        if given.pnl_levels:
+            add(self.pnl_levels.look, "interval", seconds=1, id="P&L levels")
+        if self.heartbeat is not None:
+            add(self.heartbeat.beat, "interval", minutes=1, id="heartbeat to outside")
+
+    async def _refresh_uptimes(self) -> None:
+        await self.minutes.refresh(self._desk.clock.now())
+
+    async def stop(self) -> None:
+        """Let what is being told come to its end; what waits is on the disk."""
+        if self.drills is not None:
+            await self.drills.stop()
+            await self.faults.close()
+        self.recovery.stop()
+        self.gap_filling.stop()
+        parts = [self.order_news.stop(), self.monitor.stop()]
+        parts += [part.stop() for part in (self.bot, self.phone) if part is not None]
+        await self._end(parts)
+        await self._end([self.incidents.stop(), self.teller.stop(), self.dispatcher.stop()])
+        closing = [part.close() for part in (self.wire, self.heartbeat) if part is not None]
+        await self._end(closing)
+
+    async def _end(self, parts: Iterable[Awaitable[object]]) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SHUTDOWN):
+                for outcome in await asyncio.gather(*parts, return_exceptions=True):
+                    if isinstance(outcome, Exception):
+                        log.error("a part of the watch did not stop cleanly", exc_info=outcome)
 
 
 if __name__ in {"__main__", "__mp_main__"}:

@@ -17,6 +17,7 @@ _SECRETS: Final = re.compile(
 _NOISY: Final = {
     "httpx": logging.WARNING,
     "httpcore": logging.WARNING,
+    "telegram": logging.WARNING,
     "websocket": logging.CRITICAL,
     "apscheduler": logging.WARNING,
     "uvicorn.error": logging.WARNING,

@@ -1,19 +1,17 @@
 """The sheet that closes positions: one market order for each, shorts bought back first."""
 
 import asyncio
-import logging
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from nicegui import ui
 from nicegui.element import Element
 
-from dashboard import exit_plan as plans
+from dashboard import exit_words, order_words
 from dashboard import format as fmt
-from dashboard import order_words
-from dashboard.exit_plan import Estimate, ExitLine
+from dashboard.exit_words import Estimate
 from dashboard.frame import Tab, mode_class
 from dashboard.hold import Hold, Undo
 from dashboard.live import Cell
@@ -21,22 +19,17 @@ from dashboard.live_word import LiveWord
 from dashboard.position_words import Key, today
 from dashboard.receipt import OrderResult
 from dashboard.sheet import Shown, Tone
+from trading.closing import CLOSED, Closing
 from trading.desk import Desk
-from trading.errors import Denied, VigilError
+from trading.errors import VigilError
+from trading.exit_plan import ExitLine, plan, request
 from trading.order import Order, Side
 from trading.positions import Position
-
-log = logging.getLogger(__name__)
 
 WORD: Final = "EXIT"
 LOOK: Final = 0.5  # seconds between two looks at what an exit would do now
 CHECK_LOOKS: Final = 4  # and the desk is asked what it would deny every so many looks
 CHANGED_FOR: Final = 1.0  # seconds that a press must wait after the sheet has changed
-SPACING: Final = 0.1  # seconds between two orders: the broker takes ten a second
-TOO_FAST: Final = 0.1  # seconds until it is asked again whether one more may be sent
-WAITS: Final = 50  # and so often; then the desk says itself that it is too fast
-ANSWERED: Final = 3.0  # seconds that hedges are kept while shorts are bought back
-CANCELLED: Final = 3.0  # seconds that a cancel may take to be confirmed
 SHORTEST_REASON: Final = 5  # characters
 ASKING: Final = "Asking the desk whether it may be sent …"
 
@@ -48,11 +41,12 @@ class _Line:
         self.key = key
         self.denied: str | None = None  # not asked yet
         self._desk, self._tab = desk, tab
+        self._closing = Closing(desk.orders, desk.positions)
         self.instrument = desk.catalogue.get(key[1])
         position = desk.positions.get(*key)
         generation = position.generation if position else 0
         self.draft = tab.drafts.open(("exit", *key, generation))
-        self.plan = self._plan(position)
+        self.plan = self._planned(position)
         self.estimate: Estimate | None = None
         self._draw()
         self.look()
@@ -77,8 +71,8 @@ class _Line:
     def look(self) -> bool:
         """Plan anew; return whether something else would be done than what was shown."""
         position = self._desk.positions.get(*self.key)
-        before, self.plan = self.plan, self._plan(position)
-        self._sentence.show(Shown(f"{plans.sentence(self.plan, self.instrument)}."))
+        before, self.plan = self.plan, self._planned(position)
+        self._sentence.show(Shown(f"{exit_words.sentence(self.plan, self.instrument)}."))
         self.estimate = self._estimated(position)
         self._estimate.show(self._estimate_words())
         self._notes.show(Shown(" ".join(self._said()), Tone.WARN))
@@ -88,17 +82,17 @@ class _Line:
             self.plan.resting,
         )
 
-    def _plan(self, position: Position | None) -> ExitLine:
+    def _planned(self, position: Position | None) -> ExitLine:
         if position is None:
             return ExitLine(self.key, Side.SELL, 0, 0)
-        return plans.plan(position, self._desk.orders.working(self.key[0]))
+        return plan(position, self._desk.orders.working(self.key[0]))
 
     def _estimated(self, position: Position | None) -> Estimate | None:
         if position is None:
             return None
         mark = self._desk.marks.of(self.key[1])
         day = today(self._desk.clock.now())
-        return plans.estimate(self.plan, position, self.instrument, mark, day)
+        return exit_words.estimate(self.plan, position, self.instrument, mark, day)
 
     def _estimate_words(self) -> Shown:
         if not self.plan.quantity:
@@ -106,10 +100,10 @@ class _Line:
         if self.estimate is None:
             why = self._desk.marks.why_not(self.key[1]) or "what it is worth is not known"
             return Shown(f"{fmt.DASH} {why}", Tone.NONE, why)
-        return Shown(f"{plans.estimate_words(self.estimate, self.plan.side)}.")
+        return Shown(f"{exit_words.estimate_words(self.estimate, self.plan.side)}.")
 
     def _said(self) -> list[str]:
-        said = plans.obstacles(self.plan, self.instrument)
+        said = exit_words.obstacles(self.plan, self.instrument)
         if self.draft.sent:
             said.append("Sent from another tab a moment ago: look at Orders.")
         elif not self.plan.held:
@@ -140,9 +134,9 @@ class _Line:
         if not self.plan.quantity:
             self.denied = ""
             return
-        request = plans.request(self.plan, "review", "exit")
+        asked = request(self.plan, "review", "exit")
         try:
-            found = await self._desk.orders.check(request)
+            found = await self._desk.orders.check(asked)
         except VigilError as error:
             self.denied = str(error)
         else:
@@ -153,56 +147,12 @@ class _Line:
     async def send(self, source: str) -> Order | None:
         """Cancel what would close it twice, then send; say what came of it in words."""
         self._tab.drafts.sent(self.draft)
-        try:
-            if words := await self._cancel_resting():
-                self._say(words, Tone.BAD)
-                return None
-            line = self._remaining()
-            if not line.quantity:
-                self._say("Closed meanwhile: nothing was sent.", Tone.MUTED)
-                return None
-            request = plans.request(line, self.draft.nonce, source)
-            order = await self._desk.orders.place(request)
-        except Denied as error:
-            self._say(f"Not sent: {error}", Tone.BAD)
-        except VigilError as error:
-            self._say(f"Not sent: {error}. Nothing was sent.", Tone.BAD)
-        except Exception:
-            log.exception("an exit failed")
-            self._say("The desk itself failed: look at Orders before sending again.", Tone.BAD)
+        sent = await self._closing.send(self.plan, self.draft.nonce, source)
+        if sent.order is None:
+            self._say(sent.words, Tone.MUTED if sent.words == CLOSED else Tone.BAD)
         else:
-            self._show(order)
-            return order
-        return None
-
-    async def _cancel_resting(self) -> str:
-        """Return why the line must not be sent, empty if nothing rests any more."""
-        for order in self.plan.resting:
-            try:
-                await self._desk.orders.cancel(order.id)
-            except VigilError as error:
-                return f"Not sent: the resting order could not be cancelled: {error}."
-            if not await self._is_final(order.id):
-                return (
-                    "Not sent: the cancel of the resting order is not confirmed yet, and both "
-                    "might fill. Review the exit again in a moment."
-                )
-        return ""
-
-    async def _is_final(self, order_id: str) -> bool:
-        for _ in range(round(CANCELLED / TOO_FAST)):
-            order = self._desk.orders.get(order_id)
-            if order is None or order.status.final:
-                return True
-            await asyncio.sleep(TOO_FAST)
-        return False
-
-    def _remaining(self) -> ExitLine:
-        """Return the line with no more than is held now: what rested may have been filled."""
-        position = self._desk.positions.get(*self.key)
-        held = abs(position.quantity) if position else 0
-        turned = position is not None and (position.quantity > 0) is (self.plan.side is Side.BUY)
-        return replace(self.plan, quantity=0 if turned else min(self.plan.quantity, held))
+            self._show(sent.order)
+        return sent.order
 
     def begin(self) -> None:
         self._price.set_visibility(False)
@@ -237,6 +187,7 @@ class ExitSheet:
     def __init__(self, desk: Desk, tab: Tab, positions: Sequence[Position]) -> None:
         """Open it inside the element that is open now; it lives as long as that."""
         self._desk, self._tab = desk, tab
+        self._closing = Closing(desk.orders, desk.positions)
         self._pressed = False
         self._looks = 0
         self._sent: list[Order] = []
@@ -315,7 +266,7 @@ class ExitSheet:
         if self.dialog.is_deleted or self._pressed:
             return
         sendable = [line for line in self._lines if line.sendable]
-        self._total.show(Shown(plans.total_words([line.estimate for line in sendable])))
+        self._total.show(Shown(exit_words.total_words([line.estimate for line in sendable])))
         self._total.set_visibility(len(sendable) > 1)
         blind = self._blind_words(sendable)
         self._blind.set_text(blind)
@@ -387,28 +338,9 @@ class ExitSheet:
         return f"exit, although {', '.join(doubtful)} is in doubt: {why}"
 
     async def _send_all(self, lines: Sequence[_Line], source: str) -> list[Order]:
-        """Send what buys, wait for its answers, then send what sells; return what was sent.
-
-        Hedges are not kept for ever: an answer that is lost must not leave them unsold.
-        """
-        tasks: list[asyncio.Task[Order | None]] = []
-        for side in (Side.BUY, Side.SELL):
-            wave = [line for line in lines if line.plan.side is side]
-            begun = [await self._begin(line, source) for line in wave]
-            tasks += begun
-            if begun and side is Side.BUY:
-                await asyncio.wait(begun, timeout=ANSWERED)
-        return [order for order in await asyncio.gather(*tasks) if order is not None]
-
-    async def _begin(self, line: _Line, source: str) -> "asyncio.Task[Order | None]":
-        request = plans.request(line.plan, "review", "exit")
-        for _ in range(WAITS):
-            if not self._desk.orders.too_fast(request):
-                break
-            await asyncio.sleep(TOO_FAST)
-        task = asyncio.get_running_loop().create_task(line.send(source))
-        await asyncio.sleep(SPACING)
-        return task
+        """Send what buys, then what sells; return what was sent."""
+        work = [(line.plan, partial(line.send, source)) for line in lines]
+        return [order for order in await self._closing.in_waves(work) if order is not None]
 
     def _done(self, sent: Sequence[Order], of: int, took: float) -> None:
         self._sent, self._of, self._took = list(sent), of, fmt.milliseconds(took * 1000)
@@ -430,7 +362,7 @@ class ExitSheet:
 
     def _sent_words(self) -> str:
         known = [self._desk.orders.get(order.id) or order for order in self._sent]
-        return plans.sent_words(known, self._of, self._left, self._took)
+        return exit_words.sent_words(known, self._of, self._left, self._took)
 
 
 def open_exit(host: Element, desk: Desk, tab: Tab, positions: Sequence[Position]) -> None:

@@ -1,7 +1,7 @@
 """What is around every page: the mode frame, the header, the rail, the banner and the keys."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -10,10 +10,15 @@ from nicegui.element import Element
 from nicegui.events import GenericEventArguments
 
 from dashboard import light as lights
+from dashboard.alert_acts import AlertActs
+from dashboard.alert_board import AlertBoard
 from dashboard.banner import Banner
 from dashboard.drafts import Drafts
+from dashboard.drawer import Bell, Drawer
 from dashboard.ledger import Ledger
+from dashboard.light_panel import LightPanel
 from dashboard.live import Live
+from dashboard.toasts import Toasts
 from dashboard.watchlist import Watchlist
 from trading.desk import Desk, World
 from trading.model import Instrument
@@ -21,6 +26,8 @@ from trading.order import Product, Side
 
 STYLE: Final = Path(__file__).parent / "components" / "vigil.css"
 MONEY_STYLE: Final = Path(__file__).parent / "components" / "money.css"
+ALERTS_STYLE: Final = Path(__file__).parent / "components" / "alerts.css"
+HEALTH_STYLE: Final = Path(__file__).parent / "components" / "health.css"
 THEME_COOKIE: Final = "vigil_theme"
 HEADER_INDICES: Final = 2
 KEYS: Final = (
@@ -31,6 +38,7 @@ KEYS: Final = (
     ("C", "cancel the chosen order"),
     ("X", "exit the chosen position"),
     ("Enter", "review the ticket"),
+    ("M", "alerts; mute the chosen one for an hour"),
     ("Esc", "close, send nothing"),
     ("?", "this list"),
 )
@@ -58,6 +66,7 @@ class Tab:
     watchlist: Watchlist
     drafts: Drafts
     ledger: Ledger
+    board: AlertBoard = field(default_factory=AlertBoard)
     panel: TicketPanel | None = None
 
     def say(self, words: str) -> None:
@@ -112,8 +121,7 @@ def mode_class(world: World) -> str:
 
 def draw(
     desk: Desk,
-    live: Live,
-    ledger: Ledger,
+    tab: Tab,
     entries: Sequence[Entry],
     trade: Callable[[str, Side], None],
 ) -> Rail:
@@ -122,28 +130,40 @@ def draw(
     `trade` is called with an instrument and a side when the keys ask for a ticket.
     """
     mode = mode_class(desk.world)
+    live, board = tab.live, tab.board
+    acts = AlertActs(board, tab.say)
     ui.element("div").classes(f"v-frame {mode}")
     theme = _theme()
     keys = Keys()
     help_sheet = _help_sheet()
     keys.on("help", help_sheet.open)
     keys.on("trade", lambda event: _trade(desk, event, trade))
+    drawer = Drawer(board, acts)
+    keys.on("alerts", lambda: _choose_alert(drawer, keys))
     with ui.element("header").classes("v-header"):
         ui.label(desk.world.word).classes(f"v-mode {mode}").mark("mode")
-        _light(desk)
+        LightPanel(desk, live, board)
         for key in desk.canaries[:HEADER_INDICES]:
             _index(desk, live, key)
-        _day_pnl(live, ledger)
+        _day_pnl(live, tab.ledger)
         ui.element("div").classes("v-space")
         with ui.element("div").classes("v-times"):
             _times(desk)
+        Bell(live, board, drawer)
         with ui.element("div").classes("v-tools"):
             _tool("keyboard", "Keys (?)", "keys").on("click", help_sheet.open)
             button = _tool("contrast", "Dark or light", "theme")
             button.on("click", lambda: _toggle(theme, keys))
     rail = Rail(entries)
-    Banner(desk)
+    Banner(desk, board, acts, drawer.open)
+    Toasts(board, acts, drawer.sounds)
     return rail
+
+
+def _choose_alert(drawer: Drawer, keys: Keys) -> None:
+    """Open the alerts and put the focus on the first, so that one more press mutes that one."""
+    drawer.open()
+    keys.run_method("focusAlert")
 
 
 def _trade(desk: Desk, event: GenericEventArguments, trade: Callable[[str, Side], None]) -> None:
@@ -152,12 +172,6 @@ def _trade(desk: Desk, event: GenericEventArguments, trade: Callable[[str, Side]
     key, side = asked.get("key"), asked.get("side")
     if isinstance(key, str) and side in tuple(Side) and desk.catalogue.get(key) is not None:
         trade(key, Side(side))
-
-
-def _light(desk: Desk) -> None:
-    light = lights.desk_light(desk)
-    element = ui.label(light.text).classes("v-light").mark("light")
-    element.props(f'role="status" data-level="{light.level}"')
 
 
 def _index(desk: Desk, live: Live, key: str) -> None:

@@ -1,4 +1,4 @@
-"""How the parts of the desk are, in words: read by the Health page and by /health."""
+"""The figures of the parts of the desk, in words: read by the cards of the Health page."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Final
 
 from dashboard import format as fmt
-from dashboard.light import Level, desk_light
 from dashboard.live import Facts, Since
 from dashboard.sheet import Shown, Tone
 from trading.clock import Clock
@@ -29,63 +28,6 @@ MARKS: Final = {
 GOOD_STORAGE: Final = "ok"
 HOLDERS: Final = 12  # lines of the subscription meter
 MISSING: Final = 4  # keys named in full
-
-
-def troubles(desk: Desk) -> list[str]:
-    """Return what is not as it should be right now, the gravest first; nothing when all is well."""
-    found = []
-    now = desk.clock.now()
-    if desk.progress.stage == "failed":
-        found.append(f"start failed: {desk.progress.reason}")
-    feed = desk.feed.stats()
-    light = desk_light(desk)
-    if feed.state is not FeedState.LIVE and light.level is not Level.CLOSED:
-        because = f", {feed.reason}" if feed.reason else ""
-        found.append(f"market feed {feed.state} since {fmt.moment(feed.since, now)}{because}")
-    elif light.level in (Level.LATE, Level.STALE, Level.WAITING):
-        found.append(f"market feed silent for {fmt.age(desk.market_data.heard_age())}")
-    found += _account_troubles(desk)
-    storage = desk.journal.stats()
-    if storage.state != GOOD_STORAGE:
-        because = f", {storage.reason}" if storage.reason else ""
-        found.append(f"storage {storage.state}{because}")
-    if feed.missing:
-        found.append(f"no data for {len(feed.missing)} instruments")
-    return found
-
-
-def _account_troubles(desk: Desk) -> list[str]:
-    """Return what is wrong with the streams and books of the accounts."""
-    now, found = desk.clock.now(), []
-    for account, stream in desk.portfolio_feeds.items():
-        stats = stream.stats()
-        if stats.state is not FeedState.LIVE:
-            because = f", {stats.reason}" if stats.reason else ""
-            at = fmt.moment(stats.since, now)
-            found.append(f"portfolio stream of {account} {stats.state} since {at}{because}")
-    for state in desk.accounts.all():
-        books = desk.positions.books(state.account.id)
-        if books.failed:
-            found.append(f"the books of {state.account.id} could not be read: {books.failed}")
-        elif books.differs:
-            found.append(f"the books of {state.account.id} differ from ours")
-    return found
-
-
-def sentence(desk: Desk) -> str:
-    """Return the one sentence on top of the Health page."""
-    if desk.progress.stage == "starting":
-        return "Starting"
-    if desk.progress.stage == "stopping":
-        return "Stopping"
-    found = troubles(desk)
-    if found:
-        return f"◐ Degraded: {'; '.join(found)}"
-    light = desk_light(desk)
-    if light.level is Level.CLOSED:
-        words, comma, rest = light.text.partition(",")
-        return f"● All systems good. {words.capitalize()}{comma}{rest}"
-    return "● All systems good"
 
 
 def feed_facts(stats: FeedStats, clock: Clock) -> Facts:
@@ -130,12 +72,13 @@ def stream_facts(desk: Desk, account: str) -> Facts:
 
 
 def backoff(stats: FeedStats) -> str:
-    """Return where on the ladder of attempts the feed is: `attempt 3, next in 4.2s`."""
+    """Return where on the ladder it is: `attempt 3 of unlimited, next in 4.2s`."""
     if not stats.attempt:
         return "not needed"
+    attempt = f"attempt {stats.attempt} of unlimited"
     if stats.next_attempt_in is None:
-        return f"attempt {stats.attempt}, under way"
-    return f"attempt {stats.attempt}, next in {fmt.age(stats.next_attempt_in)}"
+        return f"{attempt}, under way"
+    return f"{attempt}, next in {fmt.age(stats.next_attempt_in)}"
 
 
 def percentiles(values: Percentiles) -> str:

@@ -1,5 +1,6 @@
 """The light in the header: may the prices on this page be acted on, and if not, why."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -7,6 +8,7 @@ from typing import Final
 
 from dashboard import format as fmt
 from trading.desk import Desk, Stage
+from trading.health import Check, Component
 from trading.hours import MarketState, Phase
 from trading.model import segment_of
 from trading.ports import FeedState
@@ -16,14 +18,21 @@ from trading.trust import LIVE_WITHIN, STALE_AFTER
 class Level(StrEnum):
     LIVE = "live"
     LATE = "late"
+    CARE = "care"  # prices are fresh, but something else wants a look before money moves
     STALE = "stale"
     CLOSED = "closed"
     WAITING = "waiting"  # starting, or nothing was heard yet
     BROKEN = "broken"  # whatever the age of the prices, something else is wrong
 
 
-# The browser passes through the first three by itself as prices age, with these words.
-WORDS: Final = {
+# The browser passes through these by itself as prices age: where all inputs are judged ...
+TRADE_WORDS: Final[Mapping[Level, str]] = {
+    Level.LIVE: "CAN TRADE",
+    Level.LATE: "CARE: prices late",
+    Level.STALE: "DO NOT TRADE: market feed silent",
+}
+# ... and where nobody watches anything but the prices.
+FEED_WORDS: Final[Mapping[Level, str]] = {
     Level.LIVE: "FEED LIVE",
     Level.LATE: "PRICES LATE",
     Level.STALE: "DO NOT TRADE: market feed silent",
@@ -56,8 +65,12 @@ def light(
     feed_reason: str,
     heard_age: float | None,
     now: datetime,
+    inputs: Sequence[Check] | None = None,
 ) -> Light:
-    """Judge the desk as a whole; of several troubles the one that has to be healed first."""
+    """Judge the desk as a whole; of several troubles the one that has to be healed first.
+
+    `inputs` are all that the watch checks, gravest first; None where nothing is watched.
+    """
     if stage == "failed":
         return Light(Level.BROKEN, f"DO NOT TRADE: start failed, {reason}")
     if stage == "stopping":
@@ -69,10 +82,49 @@ def light(
     if heard_age is None:
         waiting = "STARTING" if stage == "starting" else "DO NOT TRADE: no price yet"
         return Light(Level.WAITING, waiting)
+    words = FEED_WORDS if inputs is None else TRADE_WORDS
     if heard_age > STALE_AFTER:
-        return Light(Level.STALE, WORDS[Level.STALE])
+        return Light(Level.STALE, words[Level.STALE])
+    troubled = judged(_current(inputs or (), heard_age))
+    if troubled is not None:
+        return troubled
     level = Level.LATE if heard_age > LIVE_WITHIN else Level.LIVE
-    return Light(level, WORDS[level])
+    return Light(level, words[level])
+
+
+def _current(inputs: Sequence[Check], heard_age: float) -> list[Check]:
+    """Leave out what the age of the newest price tells better than an input of a moment ago.
+
+    The market feed's was judged before this price came, or only says that prices are late.
+    """
+    return [
+        check
+        for check in inputs
+        if check.name.lower() != Component.MARKET_FEED
+        or (check.grave and (check.age is None or heard_age >= check.age))
+    ]
+
+
+def judged(inputs: Sequence[Check]) -> Light | None:
+    """Return what the gravest input that is not good says, None if all are good."""
+    bad = sorted((check for check in inputs if not check.good), key=lambda check: not check.grave)
+    if not bad:
+        return None
+    first = bad[0]
+    level, head = (Level.BROKEN, "DO NOT TRADE") if first.grave else (Level.CARE, "CARE")
+    more = f" (+{len(bad) - 1})" if len(bad) > 1 else ""
+    return Light(level, f"{head}: {spoken(first)}{more}")
+
+
+def spoken(check: Check) -> str:
+    """Return name and words of an input as one piece: `Clock 1.8 s ahead`."""
+    repeated = check.words.lower().startswith(check.name.lower())
+    return check.words if repeated else f"{check.name} {check.words}"
+
+
+def words_of(desk: Desk) -> Mapping[Level, str]:
+    """Return the words that the browser may come to by itself."""
+    return FEED_WORDS if desk.watch is None else TRADE_WORDS
 
 
 def _closed(market: MarketState, now: datetime) -> str:
@@ -84,7 +136,8 @@ def _closed(market: MarketState, now: datetime) -> str:
     return f"{word}, opens {fmt.opening(market.next_open, now)}"
 
 
-def desk_light(desk: Desk) -> Light:
+def desk_light(desk: Desk, inputs: Sequence[Check] | None = None) -> Light:
+    """Judge the desk; without `inputs`, by its prices and its feed alone."""
     now = desk.clock.now()
     stats = desk.feed.stats()
     return light(
@@ -95,6 +148,7 @@ def desk_light(desk: Desk) -> Light:
         feed_reason=stats.reason,
         heard_age=desk.market_data.heard_age(),
         now=now,
+        inputs=inputs,
     )
 
 

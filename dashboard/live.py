@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -17,6 +18,7 @@ from nicegui.element import Element
 from nicegui.events import GenericEventArguments
 
 from dashboard import light as lights
+from dashboard.light import Light
 from dashboard.sheet import BLANK, Sheet, Shown, Tone
 from trading import trust
 from trading.desk import Desk
@@ -262,7 +264,8 @@ class Live(Element, component="components/live.js"):
         self._props["live-within"] = int(trust.LIVE_WITHIN * 1000)
         self._props["stale-after"] = int(trust.STALE_AFTER * 1000)
         self._props["contact"] = int(CONTACT * 1000)
-        self._props["words"] = {str(level): word for level, word in lights.WORDS.items()}
+        words = lights.words_of(desk)
+        self._props["words"] = {str(level): word for level, word in words.items()}
         self._props["no-contact"] = lights.NO_CONTACT
         self.on("ready", self._on_ready)
         self.on("ack", self._on_ack)
@@ -456,10 +459,13 @@ class Live(Element, component="components/live.js"):
 class Pulse:
     """Refreshes all open tabs, four times a second, from one look at the cache."""
 
-    def __init__(self, desk: Desk, sheet: Sheet, emit: Emit) -> None:
+    def __init__(
+        self, desk: Desk, sheet: Sheet, emit: Emit, light: Callable[[], Light] | None = None
+    ) -> None:
         self._desk = desk
         self._sheet = sheet
         self._emit = emit
+        self._light = light or partial(lights.desk_light, desk)
         self._tabs: list[Live] = []
         self._befores: list[Callable[[], Mapping[str, Any]]] = []
         desk.candles.finished.subscribe(self._finished)
@@ -520,7 +526,7 @@ class Pulse:
         now = desk.clock.now()
         segments = {segment_of(key) for tab in self._tabs for key in tab.instruments()}
         segments |= {segment for tab in self._tabs for segment in tab.segments}
-        light = lights.desk_light(desk)
+        light = self._light()
         session = lights.countdown(desk.hours.state(lights.header_segment(desk), now), now)
         return {
             "light": (str(light.level), light.text),

@@ -19,7 +19,7 @@ from trading.desk import Desk
 from trading.order import Order
 from trading.order_book import OrderMoved
 
-MOST: Final = 200  # rows of one tab; older ones are in the database
+STEP: Final = 50  # rows of one tab, and more with each press: a long page is slow to change
 HEADINGS: Final = (
     "Time", "Instrument", "", "Lots (units)", "Type", "Price / trigger", "Status", "Filled",
     "Avg", "Age", "",
@@ -146,15 +146,17 @@ class OrderRows:
         self._desk, self._tab, self._keeps = desk, tab, keeps
         self._rows: dict[str, OrderRow] = {}
         self._chosen: str | None = None
+        self._most = STEP
         with ui.element("div").classes("v-table v-orders-table").props('role="grid"'):
             Undo(desk.orders.changes.subscribe(self._moved))
             with ui.element("div").classes("v-head v-order-row").props('role="row"'):
                 for heading in HEADINGS:
                     ui.label(heading).props('role="columnheader"')
             self._body = ui.element("div").classes("v-rows").props('role="rowgroup"')
-            self._more = ui.label("").classes("v-empty")
+            self._more = ui.button("", on_click=self._show_older, color=None)
+            self._more.props("flat no-caps").classes("v-more").mark("older-orders")
             self._empty = ui.label(empty).classes("v-empty").mark("no-orders")
-        for order in self._kept()[-MOST:]:
+        for order in self._kept()[-self._most :]:
             self._add(order)
         self._count()
 
@@ -180,14 +182,25 @@ class OrderRows:
             row = OrderRow(self._desk, self._tab, order, self._choose)
         row.box.move(target_index=0)
         self._rows[order.id] = row
-        if len(self._rows) > MOST:
+        if len(self._rows) > self._most:
             oldest = next(iter(self._rows))
             self._rows.pop(oldest).box.delete()
 
     def _count(self) -> None:
         self._empty.set_visibility(not self._rows)
-        more = len(self._kept()) - len(self._rows) if len(self._rows) >= MOST else 0
-        self._more.set_text(f"{more} older ones are not shown" if more > 0 else "")
+        more = len(self._kept()) - len(self._rows)
+        self._more.set_text(f"Show {min(more, STEP)} of {more} older ones")
+        self._more.set_visibility(more > 0)
+
+    def _show_older(self) -> None:
+        self._most += STEP
+        kept = self._kept()
+        with self._body:
+            for order in reversed(kept[-self._most :]):
+                if order.id not in self._rows:
+                    self._rows[order.id] = OrderRow(self._desk, self._tab, order, self._choose)
+        self._rows = {o.id: self._rows[o.id] for o in kept if o.id in self._rows}
+        self._count()
 
     def _choose(self, order_id: str) -> None:
         before, self._chosen = self._chosen, None if order_id == self._chosen else order_id

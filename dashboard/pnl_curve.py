@@ -1,5 +1,6 @@
-"""The day's P&L as a curve: what is known, holes where it was not, and the fills upon it."""
+"""The day's P&L as a curve: what is known, holes where it was not, gaps of the feed, the fills."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
@@ -15,41 +16,23 @@ from dashboard.chart import Window, window
 from dashboard.frame import Tab
 from dashboard.hold import Undo
 from trading.desk import Desk
+from trading.equity import Point, totals, with_holes
 from trading.errors import VigilError
+from trading.model import Gap
 from trading.order import Fill, Side
 from trading.ports import PnlPoint
 from trading.positions import PositionMoved
 
 EVERY: Final = 2.0  # seconds between two points that are added while the page is open
-HOLE: Final = 30_000  # ms without a point: the desk was not running, or nothing was held
+WRITTEN: Final = 0.6  # seconds after which a gap that has just begun or ended is on the disk
 DONE: Final = {Side.BUY: "bought", Side.SELL: "sold"}
 
-Point = tuple[int, float | None]  # epoch ms, rupees; None where it was not known
 Mark = tuple[int, str, str]  # epoch ms, the side, what was filled
 
 
-def totals(points: Iterable[PnlPoint]) -> list[Point]:
-    """Add the accounts up, moment by moment; a moment that lacks a price is a hole."""
-    at: dict[int, int | None] = {}
-    for point in points:
-        moment = int(point.at.timestamp() * 1000)
-        known = None
-        if point.complete and point.realised is not None and point.unrealised is not None:
-            known = point.realised + point.unrealised
-        before = at.get(moment, 0)
-        at[moment] = None if known is None or before is None else before + known
-    found = sorted(at.items())
-    return [(moment, None if paise is None else paise / 100) for moment, paise in found]
-
-
-def with_holes(points: Sequence[Point]) -> list[Point]:
-    """Break the line where no point was kept for so long that nobody knows what was between."""
-    made: list[Point] = []
-    for point in points:
-        if made and point[0] - made[-1][0] > HOLE:
-            made.append((made[-1][0] + 1, None))
-        made.append(point)
-    return made
+def bands(gaps: Iterable[Gap]) -> list[tuple[int, int | None]]:
+    """Return the stretches without prices in epoch ms; None where it has not ended."""
+    return [(_ms(gap.start), _ms(gap.end) if gap.end else None) for gap in gaps]
 
 
 def marks(fills: Iterable[Fill], desk: Desk) -> list[Mark]:
@@ -77,28 +60,31 @@ class PnlCurve(Element, component="components/pnl.js"):
         with self:
             Undo(desk.positions.changes.subscribe(self._moved))
             ui.timer(EVERY, self._grow)
-        tab.live.chart(self, self._reload)
+        tab.live.chart(self, lambda: self._reload(WRITTEN))
         self._reload()
 
-    def _reload(self) -> None:
+    def _reload(self, after: float = 0.0) -> None:
         if not self.is_deleted:
-            background_tasks.create(self._load(), name="P&L curve", context=self)
+            background_tasks.create(self._load(after), name="P&L curve", context=self)
 
-    async def _load(self) -> None:
+    async def _load(self, after: float) -> None:
         desk = self._desk
+        await asyncio.sleep(after)
         shown = window(desk.hours, lights.header_segment(desk), desk.clock.now())
         points: list[PnlPoint] = []
+        gaps: list[Gap] = []
         failed = ""
         try:
             for state in desk.accounts.all():
                 account = state.account.id
                 points += await desk.pnl.pnl(account, since=shown.start, until=desk.clock.now())
+            gaps = await desk.journal.gaps(desk.feed.name, since=shown.start, until=shown.end)
         except VigilError as error:
             failed = f"the points of the day could not be read: {error}"
         if not self.is_deleted:
-            self._show(shown, with_holes(totals(points)), failed)
+            self._show(shown, with_holes(totals(points)), gaps, failed)
 
-    def _show(self, shown: Window, points: list[Point], failed: str) -> None:
+    def _show(self, shown: Window, points: list[Point], gaps: Sequence[Gap], failed: str) -> None:
         start = shown.start_ms
         fills = [m for m in marks(self._desk.positions.fills(), self._desk) if m[0] >= start]
         first = [p[0] for p in points] + [m[0] for m in fills]
@@ -109,6 +95,7 @@ class PnlCurve(Element, component="components/pnl.js"):
             "to": shown.end_ms,
             "points": points,
             "fills": fills,
+            "gaps": bands(gaps),
             "failed": failed,
         }
         if self._ready:

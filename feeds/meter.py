@@ -68,7 +68,7 @@ class LatencyMeter:
         ordered = sorted(self._recent)
         if not ordered:
             return Percentiles()
-        return Percentiles(*(_nearest(ordered, share) for share in (0.50, 0.95, 0.99)))
+        return Percentiles(*(nearest(ordered, share) for share in (0.50, 0.95, 0.99)))
 
     def skew(self) -> float | None:
         """Return seconds that the exchange's clock is ahead of ours, as far as can be told."""
@@ -76,5 +76,6 @@ class LatencyMeter:
         return -statistics.median(recent) / 1000 if recent else None
 
 
-def _nearest(ordered: Sequence[float], share: float) -> float:
+def nearest(ordered: Sequence[float], share: float) -> float:
+    """Return the value below which this share of the ordered ones lies."""
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

@@ -27,6 +27,8 @@ from simulator.portfolio_feed import ENTRY as PORTFOLIO_ENTRY
 from simulator.portfolio_feed import PATH as PORTFOLIO_PATH
 from simulator.portfolio_feed import update_types
 from simulator.portfolio_routes import portfolio_routes
+from simulator.telegram import BotApi
+from simulator.telegram_control import telegram_control_routes
 from simulator.tokens import Invitation, Invitations, Token
 from simulator.venue import Venue
 
@@ -49,10 +51,12 @@ def create_app(
     app.include_router(charge_routes(venue))
     app.include_router(control_routes(venue))
     app.include_router(order_control_routes(venue))
+    app.include_router(telegram_control_routes(venue.telegram, closing))
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(BrokerError, _refused)
     app.add_middleware(Gate, venue=venue, limiter=limiter, closing=closing)
-    return OrderGate(app, venue=venue, closing=closing)
+    orders = OrderGate(app, venue=venue, closing=closing)
+    return BotApi(orders, chats=venue.telegram, faults=venue.faults, closing=closing)
 
 
 async def _refused(_: Request, trouble: Exception) -> Response:

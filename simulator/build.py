@@ -118,7 +118,7 @@ def _random(
         build_instruments(today=today, count=options.instruments),
         clock.now_ms(),
         options.rate,
-        interest=interest.wants,
+        interest=interest.alive,
         is_open=None if calendar.always_open else calendar.is_open,
     )
 

@@ -1,7 +1,8 @@
 """What this exchange can be told to do wrong: one small entry for each fault, with its scope.
 
 Switch one on with `faults.set("stall")` or, over the wire, POST /control/faults {"name": "stall"}.
-A fault lasts until it is cleared, for the `next` N occasions, or strikes with `probability`.
+A fault lasts until it is cleared, for `lasts` seconds, for the `next` N occasions, or strikes with
+`probability`.
 """
 
 import base64
@@ -32,6 +33,8 @@ class Fault(BaseModel):
 
     next: int | None = Field(None, ge=1)  # occasions; None: until cleared
     probability: float = Field(1.0, gt=0, le=1)
+    # Real seconds until it ends by itself, also if whoever set it is gone; None: until cleared.
+    lasts: float | None = Field(None, gt=0, le=3600)
 
     @property
     def name(self) -> str:
@@ -639,6 +642,85 @@ class StaticIp(WriteFault):
     message: str = "This request is not allowed from an IP address that is not registered"
 
 
+# --- Telegram --------------------------------------------------------------------------------
+
+
+Calls = Literal["all", "send", "poll"]
+
+
+class TelegramFault(Fault):
+    """Strikes calls of the Bot API: all, those that change a chat, or those that ask for news."""
+
+    calls: Calls = "all"
+
+    @property
+    def slot(self) -> str:
+        return f"{self.name} {self.calls}"
+
+    def strikes(self, kind: Calls) -> bool:
+        return self.calls in ("all", kind)
+
+
+class TelegramDown(TelegramFault):
+    """Nothing is answered: connections are reset, those that wait for news too (T02)."""
+
+    calls: Literal["all"] = "all"
+
+
+class TelegramRefuse(TelegramFault):
+    """Calls are met by a reset connection and have no effect (T02)."""
+
+
+class TelegramBadGateway(TelegramFault):
+    """A gateway answers 502 with a page of its own; the call has no effect."""
+
+
+class TelegramTooMany(TelegramFault):
+    """Calls are answered by 429: not before so many seconds (T01)."""
+
+    calls: Calls = "send"
+    retry_after: int = Field(30, ge=1, le=3600)
+
+
+class TelegramBlocked(TelegramFault):
+    """The owner has blocked the bot: 403 (T05)."""
+
+    calls: Calls = "send"
+
+
+class TelegramRevoked(TelegramFault):
+    """The bot's token has been revoked: 401 (T05)."""
+
+
+class TelegramBadRequest(TelegramFault):
+    """Messages are not to Telegram's liking: 400; only those with markup, or all of them (T04)."""
+
+    calls: Calls = "send"
+    only_markup: bool = True
+    contains: str = ""  # only texts that have this in them; empty: all
+    words: str = "can't parse entities: Can't find end of the entity starting at byte offset 4"
+
+
+class TelegramHang(TelegramFault):
+    """Calls are not answered, though they had their effect, or had none (T03)."""
+
+    calls: Calls = "send"
+    delivered: bool = True
+
+
+class TelegramSlow(TelegramFault):
+    """Calls have their effect, and are answered so many seconds later."""
+
+    seconds: float = Field(3.0, gt=0, le=600)
+
+
+class TelegramOtherPoller(TelegramFault):
+    """Another process asks for news with the same token: ours is told 409 so soon after."""
+
+    calls: Literal["poll"] = "poll"
+    after: float = Field(0.0, ge=0, le=50)  # seconds
+
+
 # --- REST ------------------------------------------------------------------------------------
 
 
@@ -695,6 +777,16 @@ class Faults:
         with self._lock:
             self._on = {s: on for s, on in self._on.items() if name not in (None, on[0].name)}
             self._cleared.update(KINDS.keys() if name is None else (name,))
+        self._changed(None)
+
+    def end(self, fault: Fault) -> None:
+        """Switch off just this one, whose time is over; nothing if another took its place."""
+        with self._lock:
+            on = self._on.get(fault.slot)
+            if on is None or on[0] is not fault:
+                return
+            del self._on[fault.slot]
+            self._cleared[fault.name] += 1
         self._changed(None)
 
     def cleared(self, name: str) -> int:

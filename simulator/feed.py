@@ -312,19 +312,21 @@ class FeedHost(StreamHost):
             self._venue.interest.add(key)
         listeners[connection] = mode
 
-    def _unwant(self, connection: FeedConnection, keys: Iterable[str]) -> None:
+    def _unwant(
+        self, connection: FeedConnection, keys: Iterable[str], *, lost: bool = False
+    ) -> None:
         for key in tuple(keys):
             connection.modes.pop(key, None)
             connection.owed.pop(key, None)
             connection.unanswered.pop(key, None)
             listeners = self._listeners.get(key, {})
             if listeners.pop(connection, None) is not None:
-                self._venue.interest.remove(key)
+                self._venue.interest.remove(key, lost=lost)
             if not listeners:
                 self._listeners.pop(key, None)
 
     def lost(self, connection: FeedConnection) -> None:
-        self._unwant(connection, connection.modes)
+        self._unwant(connection, connection.modes, lost=True)
         super().lost(connection)
 
     def faults_changed(self, fault: Fault | None) -> None:

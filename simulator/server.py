@@ -29,6 +29,7 @@ from simulator.model import Market
 from simulator.portfolio import Account
 from simulator.portfolio_feed import ENTRY as PORTFOLIO_ENTRY
 from simulator.portfolio_feed import PortfolioHost
+from simulator.telegram_chat import Chats
 from simulator.tokens import USER, TokenTable
 from simulator.venue import Venue
 from simulator.webhook import Webhook
@@ -130,6 +131,22 @@ class SimulatedExchange:
     def portfolio_entry_url(self) -> str:
         """The portfolio stream's entry address."""
         return f"ws://{HOST}:{self._port}{PORTFOLIO_ENTRY}"
+
+    @property
+    def bot_url(self) -> str:
+        """Where the stand-in of Telegram's Bot API is; a bot's token comes right behind it."""
+        return f"{self.base_url}/bot"
+
+    @property
+    def telegram(self) -> Chats:
+        """The simulated chats; while the exchange runs, to be changed through `phone` only."""
+        return self._venue.telegram
+
+    def phone(self, act: Callable[[Chats], R]) -> R:
+        """Do something with the simulated chats on the exchange's loop; return its result."""
+        if self._thread is None:
+            return act(self._venue.telegram)
+        return self._on_loop(lambda: act(self._venue.telegram))
 
     @property
     def faults(self) -> Faults:
@@ -327,6 +344,9 @@ class SimulatedExchange:
         def act() -> None:
             feeder.faults_changed(fault)
             self.broker.faults_changed()
+            self._venue.telegram.wake()
+            if fault is not None and fault.lasts is not None and self._loop is not None:
+                self._loop.call_later(fault.lasts, self._venue.faults.end, fault)
 
         self._on_loop(act)
 

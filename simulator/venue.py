@@ -9,6 +9,7 @@ from simulator.faults import Faults
 from simulator.interest import Interest, look, stir
 from simulator.ledger import Ledger
 from simulator.model import Market, Quote
+from simulator.telegram_chat import Chats
 from simulator.tokens import Invitations, TokenTable
 from simulator.webhook import Webhook
 
@@ -26,6 +27,7 @@ class Venue:
     interest: Interest = field(default_factory=Interest)
     invitations: Invitations = field(default_factory=Invitations)
     update_invitations: Invitations = field(default_factory=Invitations)  # to portfolio streams
+    telegram: Chats = field(default_factory=Chats)
 
     def look(self, key: str) -> Quote:
         """Return an instrument's quote as of now, also if nobody listens to it."""

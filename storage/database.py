@@ -13,7 +13,7 @@ from sqlalchemy import Engine, NullPool, QueuePool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from storage import defaults, migrations, search
-from storage.order_tables import METADATA
+from storage.alert_tables import METADATA
 from storage.trouble import StorageState, state_of, words_of
 from trading.errors import CannotStart
 

@@ -29,7 +29,7 @@ from storage.order_tables import ORDER_IS_OPEN
 from storage.reader import Reader
 from storage.writer import Writer, driver_of
 from trading.errors import Denied, Problem
-from trading.order import BrokerOrder, Fill, Order, OrderFills, Step
+from trading.order import BrokerOrder, Fill, Order, OrderFills, OrderStatus, Step
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ _UPSERT_ORDER: Final = (
 )
 _INSERT_STEP: Final = insert_into("order_steps")
 _STEPS_KNOWN: Final = "SELECT count(*) FROM order_steps WHERE intent = ?"
+_INSERT_NEWS: Final = insert_into("order_news")
 _INSERT_CHILD: Final = (
     # what we took for somebody else's order may turn out to be ours; never the other way
     f"{insert_into('broker_orders')} ON CONFLICT (world, account, order_id) DO UPDATE SET "
@@ -78,6 +79,9 @@ _FILLS: Final = text(
 
 class DatabaseOrderJournal:
     """Implements broker.OrderJournal for one world.
+
+    With each step that says something new it is noted that nobody was told of it yet, in the same
+    transaction; see `order_news`.
 
     `durable` is for real money: orders and fills then survive a power cut as well, not only the
     process. Intents always do.
@@ -131,7 +135,7 @@ class DatabaseOrderJournal:
         """Ask and write in one transaction; nothing comes in between, one thread writes."""
         nonces = [order.request.nonce for order in orders]
         pressed = {"nonce": nonces[0], "world": self._world}
-        if made := _load(connection, _PRESSED, pressed):
+        if made := load_orders(connection, _PRESSED, pressed):
             place = {nonce: number for number, nonce in enumerate(nonces)}
             return sorted(made, key=lambda order: place.get(order.request.nonce, len(place)))
         if len(set(nonces)) < len(nonces) or any(_is_used(connection, n) for n in nonces):
@@ -174,6 +178,8 @@ class DatabaseOrderJournal:
         for position, step in enumerate(order.steps[known:], known):
             values = step_values(step, intent=number, position=position, is_mock=order.is_mock)
             driver.execute(_INSERT_STEP, values)
+            if is_news(order, position):
+                driver.execute(_INSERT_NEWS, (number, position, order.is_mock))
         driver.execute("DELETE FROM broker_orders WHERE intent = ?", (number,))
         for position, child in enumerate(order.children):
             told = broker_order_values(child, world=self._world, is_mock=order.is_mock)
@@ -199,7 +205,7 @@ class DatabaseOrderJournal:
         They come in the order in which they became known.
         """
         asked = {"world": self._world, "since": to_ms(since)}
-        return await self._read(lambda c: _load(c, _SINCE, asked))
+        return await self._read(lambda c: load_orders(c, _SINCE, asked))
 
     async def fills(self, *, since: datetime) -> list[Fill]:
         """Return the fills since then, and all of orders that are not final, as they were kept."""
@@ -218,13 +224,26 @@ def _name(kept: Kept) -> tuple[str, ...]:
     return (kept.id,)
 
 
+def is_news(order: Order, position: int) -> bool:
+    """Return whether this step says what people are told of: another status, or more filled.
+
+    Of an intent of ours its first step is none if it is only sent; that an order was placed
+    elsewhere is one.
+    """
+    step = order.steps[position]
+    if position:
+        before = order.steps[position - 1]
+        return (step.status, step.filled) != (before.status, before.filled)
+    return order.external or (step.status, step.filled) != (OrderStatus.SENT, 0)
+
+
 def _is_used(connection: Connection, nonce: str) -> bool:
     query = "SELECT 1 FROM orders WHERE nonce = ? AND NOT external"
     return connection.exec_driver_sql(query, (nonce,)).first() is not None
 
 
-def _load(connection: Connection, numbers: str, asked: Mapping[str, object]) -> list[Order]:
-    """Return whole orders; `numbers` is the query for theirs."""
+def load_orders(connection: Connection, numbers: str, asked: Mapping[str, object]) -> list[Order]:
+    """Return whole orders by their number in the database; `numbers` is the query for those."""
     steps: dict[int, list[Step]] = defaultdict(list)
     children: dict[int, list[BrokerOrder]] = defaultdict(list)
     rows = _all(connection, f"{_ORDERS_OF} ({numbers}) ORDER BY number", asked)

@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from storage.alert_tables import METADATA
 from storage.moments import from_ms, to_ms
-from storage.order_tables import METADATA
 from trading.model import UNKNOWN
 from trading.order import (
     BrokerOrder,

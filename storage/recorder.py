@@ -1,7 +1,10 @@
 """Hands everything worth keeping to the writer: ticks, minutes, gaps and the desk's heartbeat."""
 
+from collections import deque
 from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -15,6 +18,9 @@ from trading.market_data import MarketDataService
 from trading.model import Gap, Tick
 from trading.ports import FeedChange, FeedState, MarketFeed
 
+MINUTE: Final = 60  # seconds over which ticks are counted
+SHORTEST: Final = 5  # seconds of a first minute that say something about the rate
+
 
 class Recorder:
     """Lives on the loop; knows when prices were last heard, which is when a gap begins."""
@@ -24,12 +30,11 @@ class Recorder:
         self._clock = clock
         self._is_mock = is_mock
         self._heard: int | None = None  # ms of the desk's clock
+        self._rate = TickRate()
         self._followed_on: set[str] = set()  # feeds that were live in this run
 
         # asked before this run's own first heartbeat can be written
-        self._alive_before = writer.submit(
-            lambda connection: gaps.fact(connection, Fact.ALIVE, is_mock=is_mock)
-        )
+        self._before = writer.submit(lambda connection: _last_life(connection, is_mock=is_mock))
 
     def follow(
         self, market_data: MarketDataService, candles: CandleBuilder, feed: MarketFeed
@@ -41,12 +46,13 @@ class Recorder:
 
     async def heartbeat(self) -> None:
         """Say that the desk is running; after a crash this is when the gap began."""
-        alive = to_ms(self._clock.now())
+        alive, ticks = to_ms(self._clock.now()), self._rate.ticks
         mock = self._is_mock
-        self._writer.submit(lambda c: gaps.keep_fact(c, Fact.ALIVE, alive, is_mock=mock))
+        self._writer.submit(lambda c: _keep_life(c, alive, ticks, is_mock=mock))
 
     def _ticks(self, ticks: list[Tick]) -> None:
         self._heard = to_ms(self._clock.now())
+        self._rate.add(self._heard // 1000, len(ticks))
         self._writer.ticks(ticks, self._heard)
 
     def _on_change(self, change: FeedChange) -> None:
@@ -54,21 +60,85 @@ class Recorder:
         if change.after is FeedState.LIVE:
             first = feed not in self._followed_on
             self._followed_on.add(feed)
-            alive = self._alive_before if first else None
+            before = self._before if first else None
             end = change.at
-            self._writer.submit(lambda c: _resume(c, feed, end, alive, is_mock=mock))
+            self._writer.submit(lambda c: _resume(c, feed, end, before, is_mock=mock))
         elif change.before is FeedState.LIVE:
             # the last price, not the moment at which somebody noticed the silence
             start = change.at if self._heard is None else min(change.at, from_ms(self._heard))
             reason = change.reason or change.after.value
-            self._writer.submit(lambda c: gaps.open_gap(c, feed, start, reason, is_mock=mock))
+            rate = self._rate.per_second
+            self._writer.submit(
+                lambda c: gaps.open_gap(c, feed, start, reason, is_mock=mock, rate=rate)
+            )
+
+
+class TickRate:
+    """Ticks in the last minute in which there were any, by the seconds of the desk's clock."""
+
+    def __init__(self) -> None:
+        self._seconds: deque[tuple[int, int]] = deque()
+        self._ticks = 0
+        self._first: int | None = None  # since when it can be known
+
+    def add(self, second: int, ticks: int) -> None:
+        seconds = self._seconds
+        if seconds and second < seconds[-1][0] - MINUTE:
+            seconds.clear()  # a simulated exchange started its day again
+            self._ticks, self._first = 0, None
+        elif seconds:
+            second = max(second, seconds[-1][0])  # the clock was set right
+        if self._first is None:
+            self._first = second
+        self._ticks += ticks
+        if seconds and seconds[-1][0] == second:
+            seconds[-1] = (second, seconds[-1][1] + ticks)
+            return
+        seconds.append((second, ticks))
+        while seconds[0][0] <= second - MINUTE:
+            self._ticks -= seconds.popleft()[1]
+
+    @property
+    def ticks(self) -> int | None:
+        """How many those were, None before there was a whole minute."""
+        whole = self._first is not None and self._seconds[-1][0] - self._first >= MINUTE
+        return self._ticks if whole else None
+
+    @property
+    def per_second(self) -> float | None:
+        """The same; of the first minute what there is of it, None in the first seconds."""
+        if self._first is None:
+            return None
+        watched = min(MINUTE, self._seconds[-1][0] - self._first + 1)
+        return self._ticks / watched if watched >= SHORTEST else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Life:
+    """The last sign of life of the run before: ms, and the ticks of its last minute if known."""
+
+    alive: int | None
+    ticks: int | None
+
+
+def _last_life(connection: Connection, *, is_mock: bool) -> _Life:
+    return _Life(
+        gaps.fact(connection, Fact.ALIVE, is_mock=is_mock),
+        gaps.fact(connection, Fact.TICKS, is_mock=is_mock),
+    )
+
+
+def _keep_life(connection: Connection, alive: int, ticks: int | None, *, is_mock: bool) -> None:
+    gaps.keep_fact(connection, Fact.ALIVE, alive, is_mock=is_mock)
+    if ticks is not None:
+        gaps.keep_fact(connection, Fact.TICKS, ticks, is_mock=is_mock)
 
 
 def _resume(
     connection: Connection,
     feed: str,
     end: datetime,
-    alive_before: Future[int | None] | None,
+    before: Future[_Life] | None,
     *,
     is_mock: bool,
 ) -> None:
@@ -79,9 +149,12 @@ def _resume(
     """
     closed = gaps.close_gaps(connection, feed, end, is_mock=is_mock)
     gaps.keep_fact(connection, Fact.ALIVE, to_ms(end), is_mock=is_mock)
-    if closed or alive_before is None or alive_before.exception():
+    if closed or before is None or before.exception():
         return
-    alive = alive_before.result()  # there already: records are done in their order
-    if alive is not None and alive < to_ms(end):
-        gap = Gap(feed, from_ms(alive), end, "Vigil was not running", is_mock)
-        gaps.record_gap(connection, gap)
+    life = before.result()  # there already: records are done in their order
+    if life.alive is not None and life.alive < to_ms(end):
+        rate = None if life.ticks is None else life.ticks / MINUTE
+        start = from_ms(life.alive)
+        gaps.record_gap(
+            connection, Gap(feed, start, end, "Vigil was not running", is_mock, rate=rate)
+        )

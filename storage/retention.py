@@ -20,7 +20,8 @@ BITE: Final = 2_000  # rows: one DELETE of 200,000 held the write lock for half 
 PAUSE: Final = 0.02  # seconds between two bites, which belong to the ticks
 SERIES: Final = 200  # instruments whose oldest candle is looked at in one bite
 AHEAD: Final = timedelta(days=1)  # a row later than that was stamped by another clock
-
+ALERTS: Final = timedelta(days=400)  # that alerts are kept, and the hours of components
+MINUTES: Final = timedelta(days=35)  # that their minutes are: more than the longest uptime asks for
 
 Place = TypeVar("Place")
 
@@ -30,6 +31,8 @@ class Deleted:
     ticks: int = 0
     candles: int = 0
     points: int = 0  # of P&L curves
+    alerts: int = 0
+    minutes: int = 0  # of components, and their hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,8 @@ class _Bites(Protocol[Place]):
 class Retention:
     """Counts days on the desk's clock, which on a simulated exchange is the exchange's.
 
-    Points of the P&L curve are kept as long as candles; orders and fills are never deleted.
+    Points of the P&L curve are kept as long as candles. Orders, fills, incidents, and what nobody
+    was told of yet, are never deleted.
     """
 
     def __init__(self, writer: Writer, clock: Clock, ticks_days: int, candles_days: int) -> None:
@@ -59,18 +63,20 @@ class Retention:
         now = self._clock.now()
         ticks_before = to_ms(now - timedelta(days=self._ticks_days))
         candles_before = to_ms(now - timedelta(days=self._candles_days))
+        minutes_before, alerts_before = to_ms(now - MINUTES), to_ms(now - ALERTS)
+        future = to_ms(now + AHEAD)
+        minutes = _SeriesBites("component_minutes", "name", "start", minutes_before)
+        points = _SeriesBites("pnl_points", "account", "at", candles_before)
         deleted = Deleted(
-            ticks=await self._all(_TickBites(ticks_before, to_ms(now + AHEAD)), 0),
+            ticks=await self._all(_TickBites(ticks_before, future), 0),
             candles=await self._all(_CandleBites(candles_before), 0),
-            points=await self._all(_PointBites(candles_before), ("", "")),
+            points=await self._all(points, ("", "")),
+            alerts=await self._all(_AlertBites(alerts_before, future), 0),
+            minutes=await self._all(minutes, ("", ""))
+            + await self._all(_HourBites(alerts_before), ""),
         )
         if deleted != Deleted():
-            log.info(
-                "retention: %d ticks, %d candles, %d points of P&L deleted",
-                deleted.ticks,
-                deleted.candles,
-                deleted.points,
-            )
+            log.info("retention: %s", deleted)
         return deleted
 
     async def _all(self, bites: _Bites[Place], start: Place) -> int:
@@ -142,23 +148,78 @@ class _CandleBites:
 
 
 @dataclass(frozen=True, slots=True)
-class _PointBites:
-    """One curve after the other, which are few; behind is the world and account of the last."""
+class _SeriesBites:
+    """One series after the other, which are few; behind is the world and name of the last."""
 
+    table: str
+    name: str  # the column that, with the world, says which series
+    at: str
     before: int
 
     def take(self, connection: Connection, behind: tuple[str, str]) -> _Bite[tuple[str, str]]:
-        curve = connection.exec_driver_sql(
-            "SELECT world, account FROM pnl_points WHERE (world, account) > (?, ?) "
-            "ORDER BY world, account LIMIT 1",
+        table, name, at = self.table, self.name, self.at
+        series = connection.exec_driver_sql(
+            f"SELECT world, {name} FROM {table} WHERE (world, {name}) > (?, ?) "
+            f"ORDER BY world, {name} LIMIT 1",
             behind,
         ).first()
-        if curve is None:
+        if series is None:
             return _Bite(0, None)
-        world, account = curve
+        world, which = series
         rows = connection.exec_driver_sql(
-            "DELETE FROM pnl_points WHERE world = ?1 AND account = ?2 AND at IN (SELECT at FROM "
-            "pnl_points WHERE world = ?1 AND account = ?2 AND at < ?3 ORDER BY at LIMIT ?4)",
-            (world, account, self.before, BITE),
+            f"DELETE FROM {table} WHERE world = ?1 AND {name} = ?2 AND {at} IN (SELECT {at} FROM "
+            f"{table} WHERE world = ?1 AND {name} = ?2 AND {at} < ?3 ORDER BY {at} LIMIT ?4)",
+            (world, which, self.before, BITE),
         ).rowcount
-        return _Bite(rows, behind if rows == BITE else (world, account))
+        return _Bite(rows, behind if rows == BITE else (world, which))
+
+
+@dataclass(frozen=True, slots=True)
+class _HourBites:
+    """One world after the other."""
+
+    before: int
+
+    def take(self, connection: Connection, behind: str) -> _Bite[str]:
+        world = connection.exec_driver_sql(
+            "SELECT min(world) FROM component_hours WHERE world > ?", (behind,)
+        ).scalar()
+        if world is None:
+            return _Bite(0, None)
+        rows = connection.exec_driver_sql(
+            "DELETE FROM component_hours WHERE world = ?1 AND (start, name) IN (SELECT start, name "
+            "FROM component_hours WHERE world = ?1 AND start < ?2 ORDER BY start LIMIT ?3)",
+            (world, self.before, BITE),
+        ).rowcount
+        return _Bite(rows, behind if rows == BITE else world)
+
+
+@dataclass(frozen=True, slots=True)
+class _AlertBites:
+    """As with ticks: numbers grow with the time of arrival, of every world by its own clock.
+
+    An alert goes with its letters, but not while one of them is still on its way.
+    """
+
+    before: int
+    future: int
+
+    def take(self, connection: Connection, behind: int) -> _Bite[int]:
+        most = BITE // 4  # each has letters
+        reached, rows, young = connection.exec_driver_sql(
+            "SELECT max(number), count(*), coalesce(sum(at BETWEEN ? AND ?), 0) FROM "
+            "(SELECT number, at FROM alerts WHERE number > ? ORDER BY number LIMIT ?)",
+            (self.before, self.future, behind, most),
+        ).one()
+        stretch = (behind, reached, self.before)
+        connection.exec_driver_sql(
+            "DELETE FROM letters WHERE state IN ('sent', 'folded', 'parked') AND alert IN "
+            "(SELECT number FROM alerts WHERE number > ? AND number <= ? AND at < ?)",
+            stretch,
+        )
+        deleted = connection.exec_driver_sql(
+            "DELETE FROM alerts WHERE number > ? AND number <= ? AND at < ? "
+            "AND NOT EXISTS (SELECT 1 FROM letters WHERE letters.alert = alerts.number)",
+            stretch,
+        ).rowcount
+        return _Bite(deleted, None if young or rows < most else reached)

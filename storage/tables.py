@@ -11,7 +11,15 @@ This file describes the newest schema; `migrations/` leads older files to it.
 from datetime import date, time
 from typing import Final
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, UniqueConstraint
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    UniqueConstraint,
+    text,
+)
 from sqlmodel import Field, SQLModel
 
 # Named before the first table: SQLite can only drop a constraint that has a name.
@@ -25,6 +33,8 @@ SQLModel.metadata.naming_convention = {
 
 METADATA: Final = SQLModel.metadata
 SOURCES: Final = ("default", "broker", "trader")  # the later prevails
+# literally as in the query, else SQLite does not see that the small index holds all of them
+GAP_IS_UNFILLED: Final = "(ended IS NOT NULL AND filled IS NULL)"
 
 
 def _source_is_known() -> CheckConstraint:
@@ -118,10 +128,16 @@ class CandleRow(SQLModel, table=True):
 
 
 class FeedGapRow(SQLModel, table=True):
-    """A hole in a feed; `ended` is NULL while it is open."""
+    """A hole in a feed; `ended` is NULL while it is open, `filled` until somebody tried to fill it.
+
+    `rate` is ticks per second in the last minute before it.
+    """
 
     __tablename__ = "feed_gaps"
-    __table_args__ = (Index(None, "feed", "started"),)
+    __table_args__ = (
+        Index(None, "feed", "started"),
+        Index("ix_feed_gaps_unfilled", "feed", "started", sqlite_where=text(GAP_IS_UNFILLED)),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     feed: str
@@ -129,6 +145,12 @@ class FeedGapRow(SQLModel, table=True):
     ended: int | None = None
     reason: str
     is_mock: bool
+    # behind, because they came with revision 0004
+    rate: float | None = None
+    instruments: int | None = None
+    ticks_missed: int | None = None
+    filled: int | None = None
+    fill_words: str | None = None
 
 
 class WatchlistRow(SQLModel, table=True):

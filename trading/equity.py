@@ -1,6 +1,6 @@
 """The day's P&L curve: a point every few seconds while something is or was open today."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -11,6 +11,9 @@ from trading.ports import PnlJournal, PnlPoint
 from trading.positions import PositionBook
 
 EVERY: Final = 5  # seconds
+HOLE: Final = 30_000  # ms without a point: the desk was not running, or nothing was held
+
+Point = tuple[int, float | None]  # epoch ms, rupees; None where it was not known
 
 
 class PnlCurve:
@@ -49,3 +52,27 @@ class PnlCurve:
         return PnlPoint(
             account.id, at, total.realised, total.unrealised, total.complete, account.is_mock
         )
+
+
+def totals(points: Iterable[PnlPoint]) -> list[Point]:
+    """Add the accounts up, moment by moment; a moment that lacks a price is a hole."""
+    at: dict[int, int | None] = {}
+    for point in points:
+        moment = int(point.at.timestamp() * 1000)
+        known = None
+        if point.complete and point.realised is not None and point.unrealised is not None:
+            known = point.realised + point.unrealised
+        before = at.get(moment, 0)
+        at[moment] = None if known is None or before is None else before + known
+    found = sorted(at.items())
+    return [(moment, None if paise is None else paise / 100) for moment, paise in found]
+
+
+def with_holes(points: Sequence[Point]) -> list[Point]:
+    """Break the line where no point was kept for so long that nobody knows what was between."""
+    made: list[Point] = []
+    for point in points:
+        if made and point[0] - made[-1][0] > HOLE:
+            made.append((made[-1][0] + 1, None))
+        made.append(point)
+    return made

@@ -52,6 +52,7 @@ class Finding:
     about: str = ""
     at_once: bool = False
     instruments: tuple[str, ...] = ()
+    lasted: float | None = None  # seconds it has been so, where the rule knows more than the watch
 
     @property
     def key(self) -> str:
@@ -218,6 +219,8 @@ class JobHealth:
     failures: int
     missed: int
     error: str = ""  # of the last failure
+    failing: int = 0  # failures since the last run that went well
+    running_for: float | None = None  # seconds; None while it does not run
 
 
 @dataclass(frozen=True, slots=True)

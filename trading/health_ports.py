@@ -233,7 +233,11 @@ class Channel(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """A message on the phone panel, as sent; `text` is Telegram's HTML, `buttons` rows of them."""
+    """A message on the phone panel, as sent; `text` is Telegram's HTML, `buttons` rows of them.
+
+    Draw the text by `trading.chat.runs`, never as HTML of ours. `notice` is what the bot answered
+    to the last press of one of the buttons.
+    """
 
     number: int
     from_bot: bool
@@ -242,6 +246,8 @@ class ChatMessage:
     buttons: tuple[tuple[tuple[str, str], ...], ...] = ()  # words and callback data
     edited: bool = False
     picture: str = ""  # the address of an image, data: URI
+    notice: str = ""
+    silent: bool = False  # came without a sound
 
 
 class Phone(Protocol):
@@ -254,6 +260,48 @@ class Phone(Protocol):
     async def say(self, text: str) -> None: ...
 
     async def press(self, number: int, data: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PairingCode:
+    """What a person sends to the bot to be let in; `ends` is monotonic seconds of the desk."""
+
+    code: str
+    ends: float
+
+
+class Pairing(Protocol):
+    """Lets a phone in by a code that only somebody at this page can read."""
+
+    changes: Signal[None]  # opened, ended, used
+
+    def open(self) -> PairingCode:
+        """Make a code, for one use; the one before is worth nothing any more."""
+        ...
+
+    def code(self) -> PairingCode | None:
+        """Return the code that is open now."""
+        ...
+
+    @property
+    def state(self) -> str:
+        """In words: what the bot is waiting for, who came in last, why it cannot be done."""
+        ...
+
+
+class Routes(Protocol):
+    """Which way alerts take, by the settings."""
+
+    @property
+    def quiet_hours(self) -> str:
+        """As it is in the settings: "22:00-07:00", IST; empty for none."""
+        ...
+
+    def is_quiet(self, at: datetime) -> bool: ...
+
+    def posts(self, severity: Severity, at: datetime) -> Sequence[Post]:
+        """Return how an alert of this severity goes out at this moment, if nothing mutes it."""
+        ...
 
 
 # what pages see
@@ -339,3 +387,5 @@ class Watchroom:
     people: People
     drills: Drills | None = None  # against a simulated exchange only
     phone: Phone | None = None  # where the local stand-in of Telegram is used
+    pairing: Pairing | None = None  # where the bot can let a phone in by a code
+    routes: Routes | None = None

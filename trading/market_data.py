@@ -17,6 +17,7 @@ _ORDER: Final = struct.Struct("<8xq160xq32xH")  # of a row: ltt, exchange_ts, pa
 _RECEIVED: Final = struct.Struct("<184xd")  # of a row
 CLOCK_SET_BACK: Final = 60_000  # ms; an exchange's clock this much older is a new epoch, not late
 TRADE_AHEAD: Final = 60_000  # ms; a trade this much later than its own frame orders nothing
+NO_GENERATION: Final = -2  # of no batch
 LATE_FOR: Final = 5.0  # seconds that a late tick can be late; longer, and what is held was wrong
 
 # Where each part lies in a tick, its age too, so that a part left out keeps what was known.
@@ -31,6 +32,7 @@ _PLACES: Final = {
     Part.TOTALS: (slice(18, 20),),
     Part.DAY: (slice(20, 23),),
 }
+_TIMES: Final = slice(24, 28)  # where a tick says when it and its parts were received
 # Plain integers, because each `&` of an IntFlag costs a microsecond.
 _PRICE, _BOOK = int(Part.PRICE), int(Part.BOOK)
 _BARE: Final = int(Part.PRICE | Part.CLOSE)  # all that the mode ltpc tells
@@ -167,14 +169,18 @@ class MarketDataService:
         self._clock = clock
         self._board = Board()
         self._generation = -1
-        self._heard: float | None = None
+        self._newest: Tick | None = None  # with a price, and not late
+        self._slept: tuple[float, float] | None = None  # until when (monotonic), for how long
+        self._doubted = NO_GENERATION  # what this connection tells may be of before the sleep
 
     def publish(self, batch: Batch) -> None:
         applied = self._board.apply(
             batch.ticks, new_connection=batch.generation != self._generation
         )
         self._generation = batch.generation
-        self._heard = _price_time(applied.believed(batch.ticks), self._heard)
+        self._newest = _newest_price(applied.believed(batch.ticks), self._newest)
+        if batch.generation == self._doubted and self._slept is not None and batch.ticks:
+            self._slept = (batch.ticks[-1].received, self._slept[1])
         self.published += len(applied.news)
         self.repeated += applied.repeated
         if applied.late:
@@ -183,12 +189,38 @@ class MarketDataService:
         if applied.news:
             self.ticks.emit(applied.news)
 
+    def slept(self, seconds: float) -> None:
+        """Count the time in which the machine slept, and its monotonic clock with it.
+
+        Whatever was received until now is so much older than that clock says, and so is what still
+        comes over the connection of before: only the next one is believed. Called again, it takes
+        the place of what was said before.
+        """
+        self._slept = (self._clock.monotonic(), seconds)
+        self._doubted = self._generation
+
+    def did_not_sleep(self) -> None:
+        """Take back what `slept` said: the wall clock was set, and no time had passed."""
+        self._slept, self._doubted = None, NO_GENERATION
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether the machine slept and no price came since, over another connection."""
+        if self._slept is None:
+            return False
+        return self._newest is None or self._newest.received <= self._slept[0]
+
+    def newest(self) -> Tick | None:
+        """Return the last tick with a price, of any instrument, with its times as they came."""
+        return self._newest
+
     def last(self, instrument_key: str) -> Tick | None:
-        return self._board.get(instrument_key)
+        tick = self._board.get(instrument_key)
+        return tick if tick is None or self._slept is None else _older(tick, *self._slept)
 
     def price_age(self, instrument_key: str) -> float | None:
         """Return seconds since a price of this instrument arrived, None if none ever did."""
-        tick = self._board.get(instrument_key)
+        tick = self.last(instrument_key)
         if tick is None or math.isnan(tick.price_received):
             return None
         return self._clock.monotonic() - tick.price_received
@@ -198,11 +230,15 @@ class MarketDataService:
 
         A feed that tells only old prices is as silent as one that tells none.
         """
-        return None if self._heard is None else self._clock.monotonic() - self._heard
+        if self._newest is None:
+            return None
+        heard = self._newest.received
+        slept = self._slept[1] if self._slept is not None and heard <= self._slept[0] else 0.0
+        return self._clock.monotonic() - heard + slept
 
     def fresh_price(self, instrument_key: str, *, within: float) -> float:
         """Return the ltp if it arrived within so many seconds, else NaN: unknown, never old."""
-        tick = self._board.get(instrument_key)
+        tick = self.last(instrument_key)
         if tick is None or not self._clock.monotonic() - tick.price_received <= within:
             return UNKNOWN
         return tick.ltp
@@ -211,6 +247,15 @@ class MarketDataService:
         return len(self._board)
 
 
-def _price_time(ticks: list[Tick], before: float | None) -> float | None:
-    """Return when the newest of these prices arrived; a book alone is not a price."""
-    return next((t.received for t in reversed(ticks) if t.parts & _PRICE), before)
+def _newest_price(ticks: list[Tick], before: Tick | None) -> Tick | None:
+    """Return the last of these that told a price; a book alone is not a price."""
+    return next((t for t in reversed(ticks) if t.parts & _PRICE), before)
+
+
+def _older(tick: Tick, until: float, seconds: float) -> Tick:
+    """Return it with each part that was received until then so many seconds older; NaN stays."""
+    times = (tick.received, tick.price_received, tick.book_received, tick.greeks_received)
+    if not any(received <= until for received in times):
+        return tick
+    moved = (received - seconds if received <= until else received for received in times)
+    return Tick._make((*tick[: _TIMES.start], *moved, *tick[_TIMES.stop :]))

@@ -81,6 +81,7 @@ class Marks:
         self._told: dict[str, _Told] = {}
         self._refused: dict[str, str] = {}
         self._not_before = -math.inf
+        self._forgotten = -math.inf  # when: an answer to a question of before is not of now
 
     def of(self, instrument_key: str) -> Mark | None:
         """Return what it is worth; None if nothing says so now, and `why_not` says why."""
@@ -106,6 +107,12 @@ class Marks:
         if not self._trades(instrument_key):
             return f"the market is closed and {heard}"
         return f"{heard}, {self._why_not_polled(instrument_key)}"
+
+    def forget(self) -> None:
+        """Believe no quote that was asked for until now: nobody knows how old it is."""
+        self._forgotten = self._clock.monotonic()
+        self._told.clear()
+        self._asked.clear()
 
     def want(self, holder: str, instrument_keys: Iterable[str]) -> Callable[[], None]:
         """Have these asked for whenever the feed does not serve them, until the undo is called."""
@@ -167,7 +174,7 @@ class Marks:
                 why = f"its quote was not used: {reason}" if reason else ""
             if why:
                 self._refused[key] = why
-            elif quote is not None:
+            elif quote is not None and asked > self._forgotten:
                 self._refused.pop(key, None)
                 self._told[key] = _Told(quote, asked)
                 used.append(quote)

@@ -182,3 +182,4 @@ class Gap:
     ticks_missed: int | None = None
     filled: int | None = None
     fill_words: str = ""  # from where, or why not
+    rate: float | None = None  # ticks per second in the minute before; None: not known

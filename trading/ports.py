@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -80,6 +80,8 @@ class FeedStats:
     limits: Mapping[Mode, int] = field(default_factory=dict)
     missing: tuple[str, ...] = ()  # asked for twice, never answered: "no data"
     segments: Mapping[str, str] = field(default_factory=dict)  # market_info, by segment
+    # since a silent feed was last compared with the broker's quotes and had missed no trade
+    quiet_age: float | None = None
 
 
 class MarketFeed(Protocol):
@@ -100,9 +102,48 @@ class MarketFeed(Protocol):
         """Say whether silence is trouble: something is wanted and its segment is open."""
         ...
 
+    def ask_again(self, instrument_keys: Collection[str]) -> None:
+        """Subscribe these anew on the present socket; one that is not wanted is left out."""
+        ...
+
     def reconnect(self, reason: str) -> None: ...
 
     def stats(self) -> FeedStats: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RestStats:
+    """The broker's REST interface as one account met it, counted since the start.
+
+    A failure is a call without an answer worth the name, or one that was refused; a request that
+    the broker understood and did not accept (a wrong price, say) is none, nor is a service that is
+    closed for the night. `latency` is that of the last hundred answers. Ages in seconds.
+    """
+
+    calls: int = 0
+    failures: int = 0
+    last_error: str = ""
+    last_failure_age: float | None = None
+    last_success_age: float | None = None
+    latency: Percentiles = field(default_factory=Percentiles)
+
+
+class CandleSource(Protocol):
+    async def minutes(self, instrument_key: str, first: date, last: date) -> list[Candle]:
+        """Return the one-minute candles of these Indian days, oldest first.
+
+        The last of today may be still under way. Raises Retryable, Refused or BadRequest.
+        """
+        ...
+
+
+class CandleStore(Protocol):
+    async def fill(self, candles: Sequence[Candle]) -> int:
+        """Write minutes that others watched; return how many were news.
+
+        A whole minute of our own stays as it is; one that we saw a part of is replaced.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)

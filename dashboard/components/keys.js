@@ -20,10 +20,13 @@ export default {
       if (document.querySelector(".q-dialog")) return; // a sheet is open: keys are its own
       const link = /^[1-9]$/.test(event.key) && document.querySelectorAll(".v-rail a")[Number(event.key) - 1];
       const search = event.key === "/" && document.querySelector(".v-search input");
+      const shut = document.querySelector(".v-open > .v-drawer-head .v-shut"); // the drawer, or the list of the light
       const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
       if (link) link.click();
       else if (search) search.focus();
       else if (event.key === "?") this.$emit("help");
+      else if (event.key.toLowerCase() === "m") this.mute(event);
+      else if (event.key === "Escape" && shut) shut.click();
       else if (!this.act(event) && (!step || !this.choose(step))) return;
       event.preventDefault();
     },
@@ -44,6 +47,17 @@ export default {
       if (!button || button.disabled || !button.offsetParent) return false;
       button.click();
       return true;
+    },
+    // the alert in focus is muted; without one the alerts are opened, and nothing is muted unseen
+    mute(event) {
+      const button = event.target.closest?.(".v-alert-row")?.querySelector(".v-mute");
+      if (button) button.click();
+      else this.$emit("alerts");
+    },
+    focusAlert(tries = 20) {
+      const row = document.querySelector(".v-drawer.v-open .v-alert-row");
+      if (row) row.focus();
+      else if (tries) setTimeout(() => this.focusAlert(tries - 1), 50);
     },
     choose(step) {
       const rows = [...document.querySelectorAll(".v-row[tabindex]")];

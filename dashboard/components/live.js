@@ -113,6 +113,7 @@ export default {
       if (header.light) this.light = header.light;
       if (header.session) this.session = header.session;
       if (header.title) this.title = header.title;
+      if (header.urgent !== undefined) this.urgent = header.urgent;
       if (patch.n % 4 === 0 || patch.n === 1) this.$emit("ack", patch.n);
       if (!document.hidden) this.draw();
     },
@@ -201,10 +202,13 @@ export default {
     drawHeader(now) {
       const away = now === null ? performance.now() - this.born : now - this.newest;
       let [level, text] = this.light || ["waiting", "CONNECTING"];
-      if (["live", "late", "stale"].includes(level) && now !== null) {
+      if (["live", "late", "care", "stale"].includes(level) && now !== null) {
         const heard = this.heard === null ? Infinity : now - this.heard;
-        level = heard > this.staleAfter ? "stale" : heard > this.liveWithin ? "late" : "live";
-        text = this.words[level] + (level === "live" ? "" : " " + age(heard));
+        const aged = heard > this.staleAfter ? "stale" : heard > this.liveWithin ? "late" : "live";
+        if (level !== "care" || aged === "stale") {
+          level = aged;
+          text = this.words[level] + (level === "live" ? "" : " " + age(heard));
+        }
       }
       if (away > this.contact) [level, text] = ["gone", this.noContact];
       for (const element of document.getElementsByClassName("v-light")) {
@@ -212,7 +216,7 @@ export default {
         write(element, text);
         if (element.title !== text) element.title = text;
       }
-      const title = level === "gone" ? "✖ " + this.noContact : this.title;
+      const title = level === "gone" ? "✖ " + this.noContact : this.title && (this.urgent ? "(!) " : "") + this.title;
       if (title && document.title !== title) document.title = title;
       if (document.body.dataset.contact !== (level === "gone" ? "no" : "yes"))
         document.body.dataset.contact = level === "gone" ? "no" : "yes";

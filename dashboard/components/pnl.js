@@ -19,6 +19,20 @@ function money(value, decimals = 2) {
   return sign + "₹" + grouped(value, decimals);
 }
 
+function hatch(colour) {
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = 8;
+  const pen = canvas.getContext("2d");
+  pen.strokeStyle = colour;
+  pen.beginPath();
+  for (const x of [-8, 0, 8]) {
+    pen.moveTo(x, 8);
+    pen.lineTo(x + 8, 0);
+  }
+  pen.stroke();
+  return { image: canvas, repeat: "repeat" };
+}
+
 export default {
   template: '<div class="v-pnl" role="img" :aria-label="words"></div>',
   data() {
@@ -27,6 +41,7 @@ export default {
   mounted() {
     this.points = [];
     this.fills = [];
+    this.gaps = [];
     this.chart = echarts.init(this.$el, null, { renderer: "canvas" });
     this.resizer = new ResizeObserver(() => this.chart.resize());
     this.resizer.observe(this.$el);
@@ -43,6 +58,7 @@ export default {
     load(picture) {
       this.points = picture.points.slice();
       this.fills = picture.fills;
+      this.gaps = picture.gaps;
       this.from = picture.from;
       this.to = picture.to;
       this.failed = picture.failed;
@@ -164,12 +180,19 @@ export default {
               lineStyle: { color: muted, type: "solid", width: 1 },
               data: [{ yAxis: 0 }],
             },
-            markArea: { silent: true, itemStyle: { color: muted, opacity: 0.14 }, data: this.holes() },
+            markArea: { silent: true, itemStyle: { color: hatch(muted), opacity: 0.5 }, data: [...this.holes(), ...this.bands(end)] },
           },
           marked("BUY"),
           marked("SELL"),
         ],
       });
+    },
+    // stretches without prices, as the ledger of gaps has them; one that lasts reaches to the end
+    bands(end) {
+      return this.gaps
+        .map(([a, b]) => [Math.max(a, this.from), Math.min(b === null ? end : b, end)])
+        .filter(([a, b]) => b > a)
+        .map(([a, b]) => [{ xAxis: a }, { xAxis: b }]);
     },
     // stretches in which the P&L was not known
     holes() {

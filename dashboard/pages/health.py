@@ -1,4 +1,4 @@
-"""Health: one sentence on top, then a card for each part of the desk with its figures."""
+"""Health: one sentence, a row for each component, incidents, drills, and a card for each part."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -6,44 +6,23 @@ from typing import Final
 from nicegui import ui
 from nicegui.element import Element
 
-from dashboard import health
+from dashboard import health, health_sentence
+from dashboard.checklist_view import Checklist
+from dashboard.drills_view import DrillPanel
 from dashboard.frame import Tab
+from dashboard.health_rows import ComponentRows
+from dashboard.incidents_view import Incidents
+from dashboard.jobs_view import channels_card, jobs_card
 from dashboard.live import Group
 from trading.desk import Desk
+from trading.health_ports import Watchroom
 
 PATH = "/status"  # /health answers machines
 TITLE = "Health"
 ICON = "monitor_heart"
 ORDER = 9
 
-FEED: Final = (
-    ("Since", "since"),
-    ("Last sign of life", "frame_age"),
-    ("Last price", "tick_age"),
-    ("Messages", "frame_rate"),
-    ("Ticks", "tick_rate"),
-    ("Received", "byte_rate"),
-    ("Latency p50 / p95 / p99", "latency"),
-    ("Clock, exchange minus ours", "clock_skew"),
-    ("Connections / reconnects", "connections"),
-    ("Backoff", "backoff"),
-    ("Decode errors", "decode_errors"),
-    ("Bad prices", "bad_prices"),
-    ("Dropped in our inbox", "dropped"),
-    ("Duplicate frames", "duplicate_frames"),
-    ("Not asked for", "unasked"),
-    ("No data", "missing"),
-)
-STREAM: Final = (
-    ("Since", "since"),
-    ("Last sign of life", "frame_age"),
-    ("Last update", "tick_age"),
-    ("Books last read", "read"),
-    ("Connections / reconnects", "connections"),
-    ("Backoff", "backoff"),
-    ("Decode errors", "decode_errors"),
-    ("Dropped in our inbox", "dropped"),
-)
+EVERY: Final = 0.5  # seconds between two looks at the watch, in memory
 STORAGE: Final = (
     ("Waiting for the disk", "queued"),
     ("Lag", "lag"),
@@ -63,73 +42,65 @@ PROCESS: Final = (
     ("Running since", "started"),
     ("Versions", "versions"),
 )
+LINKS: Final = (
+    ("/report", "Seven-day report", "report-link"),
+    ("/metrics", "Metrics", "metrics-link"),
+    ("/health", "For machines", "health-link"),
+)
 
 
 def build(desk: Desk, tab: Tab) -> None:
-    live = tab.live
-    overall = live.group(lambda: {"sentence": health.sentence(desk)})
+    overall = tab.live.group(lambda: {"sentence": health_sentence.sentence(desk)})
     with ui.element("div").classes("v-health"):
-        with ui.element("div").classes("v-sentence").props('role="status"'):
-            overall.cell("sentence").mark("sentence")
+        with ui.element("div").classes("h-top"):
+            with ui.element("div").classes("v-sentence").props('role="status"'):
+                overall.cell("sentence").mark("sentence")
+            with ui.element("nav").classes("h-links").props('aria-label="reports"'):
+                for path, words, marker in LINKS:
+                    with ui.element("a").props(f'href="{path}" target="_blank"').mark(marker):
+                        ui.label(words)
+        rows = ComponentRows(desk, tab)
+        ui.timer(EVERY, rows.refresh)
+        if desk.watch is not None:
+            _watched(desk, tab, desk.watch)
         with ui.element("div").classes("v-cards"):
-            _feed_card(desk, live.group(lambda: health.feed_facts(desk.feed.stats(), desk.clock)))
-            for account in desk.portfolio_feeds:
-                _stream_card(desk, tab, account)
-            _card(
-                "Storage", live.group(lambda: health.storage_facts(desk.journal.stats())), STORAGE
-            )
-            _card("Process", live.group(lambda: health.process_facts(desk)), PROCESS)
-            _subscriptions(desk, live.group(lambda: health.subscription_facts(desk)))
-            _segments(desk, live.group(lambda: health.segment_facts(desk)))
+            _parts(desk, tab)
 
 
-def _card(title: str, group: Group, facts: Sequence[tuple[str, str]]) -> Element:
-    with ui.element("section").classes("v-panel v-card").props(f'aria-label="{title}"') as card:
-        with ui.element("div").classes("v-card-head"):
-            ui.label(title).classes("v-title")
-            group.cell("state", "v-pill").mark(f"{title}-state")
-            ui.element("div").classes("v-space")
+def _watched(desk: Desk, tab: Tab, room: Watchroom) -> None:
+    """Draw what the watch keeps: incidents, ways and jobs beside the checklist and the drills."""
+    with ui.element("div").classes("h-middle"):
+        with ui.element("div").classes("h-side"):
+            Incidents(desk, tab, room)
+            tables = channels_card(desk, tab, room), jobs_card(desk, tab, room)
+        with ui.element("div").classes("h-side"):
+            checklist = Checklist(desk, tab, room)
+            if room.drills is not None:
+                DrillPanel(desk, tab, room.drills)
+    ui.timer(EVERY, checklist.refresh)
+    for lines in tables:
+        ui.timer(EVERY, lines.refresh)
+
+
+def _parts(desk: Desk, tab: Tab) -> None:
+    live = tab.live
+    _card("Storage", live.group(lambda: health.storage_facts(desk.journal.stats())), STORAGE)
+    _card("Process", live.group(lambda: health.process_facts(desk)), PROCESS)
+    _subscriptions(live.group(lambda: health.subscription_facts(desk)))
+    _segments(desk, live.group(lambda: health.segment_facts(desk)))
+
+
+def _card(title: str, group: Group, facts: Sequence[tuple[str, str]]) -> None:
+    with _plain_card(title, lambda: group.cell("state", "v-pill").mark(f"{title}-state")):
         with ui.element("div").classes("v-note"):
             group.cell("reason").mark(f"{title}-reason")
         with ui.element("div").classes("v-facts-list"):
             for words, name in facts:
                 ui.label(words)
                 group.cell(name, "n").mark(f"{title}-{name}")
-    return card
 
 
-def _feed_card(desk: Desk, group: Group) -> None:
-    card = _card("Market feed", group, FEED)
-    head = card.default_slot.children[0]
-    with head:
-        _act("Reconnect", "reconnect", lambda: _reconnect(desk))
-
-
-def _reconnect(desk: Desk) -> None:
-    desk.feed.reconnect("asked for on the Health page")
-    ui.notify("Reconnecting the market feed", position="bottom-right")
-
-
-def _stream_card(desk: Desk, tab: Tab, account: str) -> None:
-    state = desk.accounts.get(account)
-    name = state.account.name if state and len(desk.portfolio_feeds) > 1 else ""
-    group = tab.live.group(lambda: health.stream_facts(desk, account))
-    title = f"Portfolio stream {name}".strip()
-    card = _card(title, group, STREAM)
-    with card.default_slot.children[0]:
-        _act("Reconnect", f"reconnect-{account}", lambda: _reconnect_stream(desk, account))
-
-
-def _reconnect_stream(desk: Desk, account: str) -> None:
-    desk.portfolio_feeds[account].reconnect("asked for on the Health page")
-    ui.notify("Reconnecting the portfolio stream", position="bottom-right")
-
-
-def _act(words: str, marker: str, act: Callable[[], None]) -> None:
-    ui.button(words, on_click=act, color=None).props("outline no-caps").mark(marker)
-
-
-def _subscriptions(desk: Desk, group: Group) -> None:
+def _subscriptions(group: Group) -> None:
     with _plain_card("Subscriptions"):
         with ui.element("div").classes("v-facts-list"):
             for mode in health.MODES:
@@ -148,8 +119,9 @@ def _segments(desk: Desk, group: Group) -> None:
             group.cell(segment, "n").mark(f"segment-{segment}")
 
 
-def _plain_card(title: str) -> Element:
+def _plain_card(title: str, beside: Callable[[], object] = lambda: None) -> Element:
     card = ui.element("section").classes("v-panel v-card").props(f'aria-label="{title}"')
     with card, ui.element("div").classes("v-card-head"):
         ui.label(title).classes("v-title")
+        beside()
     return card

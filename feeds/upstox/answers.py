@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from ipaddress import ip_address
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import urlsplit
@@ -316,6 +316,17 @@ def market_status(exchange: str) -> Call[ExchangeStatus]:
 def intraday_candles(instrument_key: str, *, is_mock: bool) -> Call[list[Candle]]:
     """Ask for today's minutes, oldest first."""
     path = f"/v3/historical-candle/intraday/{instrument_key}/minutes/1"
+    return _candles(path, instrument_key, is_mock=is_mock)
+
+
+def candles(instrument_key: str, first: date, last: date, *, is_mock: bool) -> Call[list[Candle]]:
+    """Ask for the minutes of days that are over, both included, oldest first."""
+    days = f"{last.isoformat()}/{first.isoformat()}"
+    path = f"/v3/historical-candle/{instrument_key}/minutes/1/{days}"
+    return _candles(path, instrument_key, is_mock=is_mock)
+
+
+def _candles(path: str, instrument_key: str, *, is_mock: bool) -> Call[list[Candle]]:
     return Call(
         "candles",
         path,

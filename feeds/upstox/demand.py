@@ -1,6 +1,6 @@
 """What one socket has been asked for, and what to say to make it equal to what is wanted."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -60,6 +60,7 @@ class Demand:
         self._patience = patience  # seconds for a first answer
         self._silent: dict[str, float] = {}  # key -> when to lose patience
         self._reminded: set[str] = set()
+        self._anew: set[str] = set()  # to be left and joined again
         self._equal: Mapping[str, Mode] | None = None  # the wish that was carried out last
 
     def reset(self) -> None:
@@ -68,6 +69,15 @@ class Demand:
         self.missing = frozenset()
         self._silent.clear()
         self._reminded.clear()
+        self._anew.clear()
+        self._equal = None
+
+    def ask_anew(self, keys: Collection[str]) -> None:
+        """Have these, as far as they were asked for, left and joined again, with new patience.
+
+        What was missing stays so until it speaks.
+        """
+        self._anew |= self.asked.keys() & set(keys)
         self._equal = None
 
     def answered(self, ticks: Iterable[Tick]) -> None:
@@ -91,6 +101,8 @@ class Demand:
         """Leave before joining and go down before going up: the limits count at every moment."""
         frames: list[bytes] = []
         gone = [key for key in self.asked if key not in wish]
+        self._anew -= set(gone)
+        gone += sorted(self._anew)
         for chunk in _chunks(gone, FRAMES_AT_ONCE):
             frames += protocol.unsubscribe(chunk)
             self._forget(chunk)
@@ -119,7 +131,8 @@ class Demand:
             self._silent.pop(key, None)
         self.left.update(keys)
         self._reminded.difference_update(keys)
-        self.missing -= set(keys)
+        self.missing -= set(keys) - self._anew
+        self._anew.difference_update(keys)
 
     def _remind(self, now: float) -> list[bytes]:
         """Ask again for what did not answer in time; the second silence is the answer."""

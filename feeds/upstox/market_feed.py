@@ -3,6 +3,7 @@
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -22,6 +23,7 @@ from trading.ports import FeedStats
 log = logging.getLogger(__name__)
 
 PROBED: Final = 20  # instruments asked over REST when the feed is silent
+ASKED_ANEW: Final = 64  # requests that may wait for the feed's thread
 _PRICE: Final = int(Part.PRICE)
 # What the exchange says of a segment that does not trade. A word we do not know is none of these.
 _NOT_TRADING: Final = frozenset(
@@ -115,14 +117,18 @@ class UpstoxMarketFeed:
     def expect_prices(self, expected: bool) -> None:
         self._stream.expect(expected)
 
+    def ask_again(self, instrument_keys: Collection[str]) -> None:
+        self._listener.anew.append(frozenset(instrument_keys))
+        self._stream.wake()
+
     def reconnect(self, reason: str) -> None:
         self._stream.reconnect(reason)
 
     def stats(self) -> FeedStats:
         """Read the plain counters; while they move, they may be a frame apart from each other."""
-        listener, seen = self._listener, self._listener.seen
-        rates = listener.rates.rates(listener.sample(time.monotonic()))
-        wish = listener.wish
+        listener, seen, now = self._listener, self._listener.seen, time.monotonic()
+        rates = listener.rates.rates(listener.sample(now))
+        wish, quiet_at = listener.wish, listener.quiet_at
         return replace(
             self._stream.stats(),
             ticks=seen.ticks,
@@ -140,19 +146,22 @@ class UpstoxMarketFeed:
             limits=wish.allowed.limits,
             missing=tuple(sorted({*listener.demand.missing, *wish.allowed.refused})),
             segments=listener.segments,
+            quiet_age=None if quiet_at is None else now - quiet_at,
         )
 
 
 class _Listener:
     """The part that lives on the connection's thread; implements `connection.Reader`.
 
-    The loop writes `wish` and nothing else, and reads the counters.
+    The loop writes `wish`, appends to `anew`, and reads the counters.
     """
 
     inbox: Inbox
 
     def __init__(self, clock: Clock, *, is_mock: bool, timing: Timing) -> None:
         self.wish = NOTHING
+        self.anew: deque[frozenset[str]] = deque(maxlen=ASKED_ANEW)
+        self.quiet_at: float | None = None  # monotonic, of the last quotes that told no more
         self.generation = 0
         self.seen = _Seen()
         self.segments: Mapping[str, str] = {}
@@ -166,11 +175,15 @@ class _Listener:
     def opened(self, generation: int) -> None:
         self.generation = generation
         self.segments = {}
+        self.quiet_at = None
+        self.anew.clear()  # a new socket is asked for everything anyway
         self.demand.reset()
 
     def to_send(self, at: float) -> list[bytes]:
         wish = self.wish
         self._decoder.deep = wish.deep
+        while self.anew:
+            self.demand.ask_anew(self.anew.popleft())
         self.rates.note(self.sample(at))
         return self.demand.next_frames(wish.allowed.modes, at)
 
@@ -222,7 +235,9 @@ class _Listener:
         """Ask the broker whether there was a trade after the last price that we were sent."""
         keys = list(self.wish.allowed.modes)[:PROBED]
         quotes = [quote for quote in rest.quotes_now(keys) if quote.instrument_key in keys]
-        return any(quote.last_trade_time > self.seen.traded_at for quote in quotes)
+        missed = any(quote.last_trade_time > self.seen.traded_at for quote in quotes)
+        self.quiet_at = None if missed else time.monotonic()
+        return missed
 
     def subscribed(self) -> Mapping[Mode, int]:
         counts = dict.fromkeys(Mode, 0)

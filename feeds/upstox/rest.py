@@ -23,6 +23,7 @@ from feeds.upstox.answers import (
     RestLtp,
     RestQuote,
 )
+from feeds.upstox.call_meter import CallMeter
 from feeds.upstox.order_calls import Write
 from feeds.upstox.token import TokenStore
 from trading.errors import (
@@ -34,6 +35,7 @@ from trading.errors import (
     Unanswered,
 )
 from trading.model import Candle
+from trading.ports import RestStats
 
 T = TypeVar("T")
 
@@ -111,6 +113,7 @@ class UpstoxRest:
         self._limit = limit or RateLimit()
         self._order_limit = RateLimit(ORDER_LIMITS)
         self._several_limit = RateLimit(SEVERAL_LIMITS)
+        self._meter = CallMeter()
         self._total = total
         headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
         verify = httpx.create_ssl_context(trust_env=False)
@@ -160,6 +163,10 @@ class UpstoxRest:
         if wait:
             time.sleep(wait)
             return self.fetch_now(call)
+        with self._meter.call():
+            return self._fetch_now(call)
+
+    def _fetch_now(self, call: Call[T]) -> T:
         request = self._request(self._thread_client, call)
         deadline = time.monotonic() + self._total
         try:
@@ -209,13 +216,22 @@ class UpstoxRest:
         """Return today's minutes, oldest first; the last one may be still under way."""
         return await self.fetch(answers.intraday_candles(instrument_key, is_mock=self.is_mock))
 
+    async def candles(self, instrument_key: str, first: date, last: date) -> list[Candle]:
+        """Return the minutes of days before today, oldest first."""
+        return await self.fetch(answers.candles(instrument_key, first, last, is_mock=self.is_mock))
+
+    def stats(self) -> RestStats:
+        """Read how the broker answers; the download of the instruments is not counted."""
+        return self._meter.stats()
+
     async def fetch(self, call: Call[T]) -> T:
         if wait := self._limit.reserve(time.monotonic()):
             await asyncio.sleep(wait)
             return await self.fetch(call)  # somebody else may have been quicker
-        request = self._request(self._loop_client, call)
-        answer = await self._send(request, call.what, LARGEST, self._total)
-        return answers.read(call, answers.data_of(answer, call.what, bare=call.bare))
+        with self._meter.call():
+            request = self._request(self._loop_client, call)
+            answer = await self._send(request, call.what, LARGEST, self._total)
+            return answers.read(call, answers.data_of(answer, call.what, bare=call.bare))
 
     async def execute(self, write: Write[T]) -> T:
         """Send a write once, whatever happens, and return what the answer proves.
@@ -232,13 +248,14 @@ class UpstoxRest:
 
         request = self._write_request(write)
         request.extensions["trace"] = trace
-        try:
-            answer = await self._send(request, write.what, LARGEST, self._total)
-        except Retryable as error:
-            if not sent:
-                raise
-            raise Unanswered(f"{error}; it may have been done") from error
-        return order_calls.outcome(write, answer)
+        with self._meter.call():
+            try:
+                answer = await self._send(request, write.what, LARGEST, self._total)
+            except Retryable as error:
+                if not sent:
+                    raise
+                raise Unanswered(f"{error}; it may have been done") from error
+            return order_calls.outcome(write, answer)
 
     async def _turn(self, write: Write[T]) -> None:
         """Wait until the limits allow another write. Raises RateLimited if that is too long."""

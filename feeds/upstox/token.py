@@ -6,10 +6,12 @@ import os
 import secrets
 import stat
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Protocol
 
 from trading.errors import CannotStart, TokenRefused
+from trading.hours import IST
 
 PRIVATE: Final = 0o600
 LONGEST: Final = 16_384  # bytes; a token has some 300
@@ -95,6 +97,16 @@ class FileToken:
             return os.read(descriptor, LONGEST).decode("ascii", "replace").strip()
         finally:
             os.close(descriptor)
+
+
+def ends(now: datetime) -> datetime:
+    """Return when a token that is good now ends: at the next 03:30 IST, whenever it was issued.
+
+    Source: the broker's documentation of access tokens (upstox.md).
+    """
+    local = now.astimezone(IST)
+    today = local.replace(hour=3, minute=30, second=0, microsecond=0)
+    return today if local < today else today + timedelta(days=1)
 
 
 def mark(store: TokenStore) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-REVISIONS: Final = ("0001", "0002", "0003")  # oldest first
+REVISIONS: Final = ("0001", "0002", "0003", "0004")  # oldest first
 HEAD: Final = REVISIONS[-1]
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from alembic import context
 
-from storage.order_tables import METADATA
+from storage.alert_tables import METADATA
 
 SEARCH_INDEX = "instrument_words"  # kept by search.py, because it can be rebuilt at any time
 

@@ -13,12 +13,14 @@ NAMES = (
     "paper",
     "storage",
     "order_storage",
+    "outbox",
     "start",
     "socket_load",
     "cells",
     "orders",
     "order_news",
     "account_rest",
+    "watch",
 )
 
 

@@ -6,13 +6,12 @@ import re
 import signal
 import sqlite3
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from playwright.async_api import Browser, Page
-from playwright.async_api import TimeoutError as NotInTime
 
 from tests.browser.conftest import CHROMIUM
 from tests.process.served import Place, Served, launched
@@ -24,6 +23,8 @@ LIVE: Final = '.v-light[data-level="live"]'
 GREEN: Final = "[data-trust=live], [data-trust=late], [data-trust=quiet], [data-level=live]"
 FIRST_PRICE: Final = r"""() => /\d/.test(document.querySelector(".v-row .f-ltp")?.textContent ?? "")
   && document.querySelector('.v-row .badge[data-trust="live"]') !== null"""
+NAMED: Final = """() => { const names = [...document.querySelectorAll(".v-list .v-row .v-name")];
+  return names.length && names.every(name => !name.textContent.includes("|")); }"""
 # How many separate runs of columns of the chart hold a pixel of the colour of a candle.
 BODIES: Final = """(() => {
   const canvas = document.querySelector(".v-candles canvas");
@@ -64,7 +65,7 @@ async def open_live(page: Page, desk: Served, path: str = "/") -> None:
 
 
 async def titles(page: Page) -> list[str]:
-    return await page.locator(".v-row .v-name").all_inner_texts()
+    return await page.locator(".v-list .v-row .v-name").all_inner_texts()
 
 
 async def seconds_until(
@@ -176,6 +177,7 @@ async def test_a_frozen_desk_turns_nothing_green_within_six_seconds_and_recovers
 
 async def test_what_is_searched_added_moved_and_removed_is_kept(page: Page, desk: Served) -> None:
     await open_live(page, desk)
+    await page.wait_for_function(NAMED)
     await page.wait_for_function(FIRST_PRICE)
     if "RELIANCE" in await titles(page):  # of the list that a new desk begins with
         await remove(page, "RELIANCE")
@@ -186,7 +188,7 @@ async def test_what_is_searched_added_moved_and_removed_is_kept(page: Page, desk
     assert "RELIANCE" in reliance.upper()
     assert "26000 CE" in option
     await page.wait_for_function(
-        "() => [...document.querySelectorAll('.v-row .f-ltp')]"
+        "() => [...document.querySelectorAll('.v-list .v-row .f-ltp')]"
         ".every(e => /[0-9]/.test(e.textContent))"
     )
 
@@ -207,7 +209,8 @@ async def test_what_is_searched_added_moved_and_removed_is_kept(page: Page, desk
 async def remove(page: Page, title: str) -> None:
     await choose(page, title)
     await page.locator('[aria-label="Remove from the list"]').click()
-    await page.locator(".v-row .v-name", has_text=title).wait_for(state="detached", timeout=5_000)
+    gone = page.locator(".v-list .v-row .v-name", has_text=title)
+    await gone.wait_for(state="detached", timeout=5_000)
 
 
 async def add(page: Page, words: str) -> str:
@@ -219,28 +222,21 @@ async def add(page: Page, words: str) -> str:
     count = len(await titles(page))
     await first.click()
     await page.wait_for_function(
-        "n => document.querySelectorAll('.v-row .v-name').length > n", arg=count
+        "n => document.querySelectorAll('.v-list .v-row .v-name').length > n", arg=count
     )
     return (await titles(page))[-1]
 
 
 async def choose(page: Page, title: str) -> None:
-    """Press its row, as often as a person would: the cards above it may grow at that moment."""
-    for _ in range(3):
-        await page.locator(".v-row", has_text=title).first.click()
-        with suppress(NotInTime):
-            await page.wait_for_function(
-                "t => document.querySelector('.v-title')?.textContent === t",
-                arg=title,
-                timeout=5_000,
-            )
-            return
-    raise AssertionError(f"{title} cannot be chosen")
+    await page.locator(".v-list .v-row", has_text=title).first.click()
+    await page.wait_for_function(
+        "t => document.querySelector('.v-detail .v-title')?.textContent === t", arg=title
+    )
 
 
 async def shows(page: Page, expected: list[str]) -> None:
     await page.wait_for_function(
-        "e => JSON.stringify([...document.querySelectorAll('.v-row .v-name')]"
+        "e => JSON.stringify([...document.querySelectorAll('.v-list .v-row .v-name')]"
         ".map(n => n.textContent)) === JSON.stringify(e)",
         arg=expected,
         timeout=5_000,

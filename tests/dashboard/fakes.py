@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from typing import Any
 
+from tests.dashboard.scripted_watch import watchroom
 from tests.ticks import tick
 from tests.trading.scripted import Paper, ScriptedBroker
 from trading.accounts import Accounts
@@ -96,21 +97,21 @@ def instruments(strikes: int = 20, expiry: date = EXPIRY) -> list[Instrument]:
 
 class MemoryCatalogue:
     def __init__(self, known: Sequence[Instrument]) -> None:
-        self._known = {i.instrument_key: i for i in known}
+        self.known = {i.instrument_key: i for i in known}
 
     def get(self, instrument_key: str) -> Instrument | None:
-        return self._known.get(instrument_key)
+        return self.known.get(instrument_key)
 
     async def options(self, underlying_key: str) -> list[Instrument]:
         kinds = (InstrumentType.CALL, InstrumentType.PUT)
-        known = self._known.values()
+        known = self.known.values()
         return [i for i in known if i.underlying_key == underlying_key and i.type in kinds]
 
     async def search(self, text: str, *, limit: int = 20) -> list[Instrument]:
         words = text.upper().split()
         found = [
             i
-            for i in self._known.values()
+            for i in self.known.values()
             if all(w in f"{i.title} {i.name}".upper() for w in words)
         ]
         return found[:limit]
@@ -372,6 +373,7 @@ def make_desk(
         progress=Progress("ready"),
         canaries=(NIFTY, BANK),
         first_watchlist=(NIFTY, BANK),
+        watch=watchroom(clock),
     )
 
 

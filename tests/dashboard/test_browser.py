@@ -30,7 +30,7 @@ FLAGS = [
     "--disable-dev-shm-usage",
 ]
 LAPTOP, PHONE = (1366, 768), (390, 844)
-PATHS = ("/", "/positions", "/orders", "/baskets", "/status")
+PATHS = ("/", "/positions", "/orders", "/baskets", "/alerts", "/status")
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),

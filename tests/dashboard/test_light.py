@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from dashboard.light import Level, countdown, light
+from trading.health import Check
 from trading.hours import MarketState, Phase
 from trading.ports import FeedState
 
@@ -60,6 +61,51 @@ def test_the_light_names_what_has_to_be_healed_first(
     changes: dict[str, Any], level: Level, text: str
 ) -> None:
     assert shown(**changes) == (level, text)
+
+
+GOOD = Check("Token", True, "valid until 03:30")
+SKEWED = Check("Clock", False, "2.4 s ahead", grave=False)
+UNREAD = Check("Books", False, "not read for 41 s", grave=False)
+SILENT = Check("Market feed", False, "live, last price 7 s ago", age=7.0)
+LATE = Check("Market feed", False, "live, last price 3 s ago", age=3.0, grave=False)
+DOWN = Check("Market feed", False, "connecting, last price 1 s ago", age=1.0)
+FORBIDDEN = Check("Market feed", False, "refused: the token has ended")
+REFUSED = Check("Token", False, "token ended at 03:30")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "changes", "level", "text"),
+    [
+        ((), {}, Level.LIVE, "CAN TRADE"),
+        ((GOOD,), {}, Level.LIVE, "CAN TRADE"),
+        ((GOOD,), {"heard_age": 2.1}, Level.LATE, "CARE: prices late"),
+        ((GOOD, SKEWED), {}, Level.CARE, "CARE: Clock 2.4 s ahead"),
+        ((SKEWED, UNREAD), {}, Level.CARE, "CARE: Clock 2.4 s ahead (+1)"),
+        ((SKEWED, REFUSED), {}, Level.BROKEN, "DO NOT TRADE: token ended at 03:30 (+1)"),
+        ((REFUSED,), {"heard_age": 2.1}, Level.BROKEN, "DO NOT TRADE: token ended at 03:30"),
+        ((SKEWED,), {"heard_age": 5.1}, Level.STALE, "DO NOT TRADE: market feed silent"),
+        ((SILENT,), {"heard_age": 0.2}, Level.LIVE, "CAN TRADE"),  # a price came since
+        ((LATE,), {"heard_age": 3.4}, Level.LATE, "CARE: prices late"),
+        (
+            (DOWN,),
+            {"heard_age": 1.6},
+            Level.BROKEN,
+            "DO NOT TRADE: Market feed connecting, last price 1 s ago",
+        ),
+        (
+            (FORBIDDEN,),
+            {},
+            Level.BROKEN,
+            "DO NOT TRADE: Market feed refused: the token has ended",
+        ),
+        ((REFUSED,), {"market": CLOSED}, Level.CLOSED, "MARKET CLOSED, opens Mon 09:15"),
+        ((GOOD,), {"heard_age": None}, Level.WAITING, "DO NOT TRADE: no price yet"),
+    ],
+)
+def test_one_input_that_is_not_good_is_enough(
+    inputs: tuple[Check, ...], changes: dict[str, Any], level: Level, text: str
+) -> None:
+    assert shown(inputs=inputs, **changes) == (level, text)
 
 
 def test_the_header_counts_down_to_the_close_or_to_the_next_opening() -> None:

@@ -14,12 +14,13 @@ from dashboard.drafts import Drafts
 from dashboard.frame import Keys, Tab
 from dashboard.ledger import Ledger
 from dashboard.live import Pulse, emit
+from dashboard.order_rows import STEP
 from dashboard.pages import orders as orders_page
 from dashboard.sheet import Sheet
 from dashboard.ticket import open_ticket
 from dashboard.watchlist import Watchlist
 from tests.dashboard.conftest import serving
-from tests.dashboard.dealing import MemoryStream
+from tests.dashboard.dealing import MemoryStream, send
 from tests.dashboard.fakes import CALL, MAIN, NIFTY, PUT, RELIANCE, make_desk
 from tests.dashboard.hands import (
     broker,
@@ -765,9 +766,36 @@ async def test_orders_of_before_the_page_was_opened_are_listed_newest_first(
     await user.open("/orders")
 
     boxes = found(user, "order-row")
-    rows = [e for e in user.client.elements.values() if "v-rows" in e.classes]  # type: ignore[union-attr]
-    shown = [child._markers[-1] for child in rows[0].default_slot.children]
+    shown = _listed(user)
     expected = [f"order-{order.id}" for order in reversed(desk.orders.orders())]
     assert len(boxes) == 2
     assert shown == expected
     assert desk.orders.orders()[1].created - desk.orders.orders()[0].created == timedelta(minutes=1)
+
+
+async def test_a_long_day_shows_its_latest_orders_and_more_on_request(
+    user: User, desk: Desk, clock: ManualClock
+) -> None:
+    """A page of 130 rows needed a second for one update of one order."""
+    for _ in range(STEP + 12):
+        clock.advance(1.0)
+        await send(desk, 75, order_type=OrderType.LIMIT, price=100.0)
+    await user.open("/orders")
+    assert len(found(user, "order-row")) == STEP
+    assert text(user, "older-orders") == "Show 12 of 12 older ones"
+
+    press(user, "older-orders")
+    await eventually(lambda: len(found(user, "order-row")) == STEP + 12)
+    expected = [f"order-{order.id}" for order in reversed(desk.orders.orders())]
+    assert _listed(user) == expected
+    assert not found(user, "older-orders")[-1].visible
+
+    clock.advance(1.0)
+    newest = await send(desk, 75, order_type=OrderType.LIMIT, price=100.0)
+    assert _listed(user) == [f"order-{newest.id}", *expected]
+
+
+def _listed(user: User) -> list[str]:
+    assert user.client is not None
+    rows = next(e for e in user.client.elements.values() if "v-rows" in e.classes)
+    return [child._markers[-1] for child in rows.default_slot.children]

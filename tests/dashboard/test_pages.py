@@ -16,17 +16,17 @@ from tests.dashboard.fakes import (
     NIFTY,
     PUT,
     RELIANCE,
+    MemoryCatalogue,
     MemoryFeed,
     MemoryJournal,
     make_desk,
 )
-from tests.dashboard.hands import drawn, eventually, marker, text
+from tests.dashboard.hands import drawn, eventually, found, marker, text
 from tests.ticks import batch, tick
 from trading.clock import ManualClock
 from trading.desk import Desk, World
 from trading.errors import Retryable
 from trading.model import Candle, Gap, Mode, Part
-from trading.ports import FeedState
 
 
 def journal(desk: Desk) -> MemoryJournal:
@@ -52,7 +52,8 @@ def rows(user: User) -> list[str]:
 def test_every_page_file_defines_its_names() -> None:
     found = pages()
 
-    assert [page.PATH for page in found] == ["/", "/positions", "/orders", "/baskets", "/status"]
+    paths = ["/", "/positions", "/orders", "/baskets", "/alerts", "/status"]
+    assert [page.PATH for page in found] == paths
     for page in found:
         assert page.TITLE
         assert page.ICON
@@ -99,6 +100,20 @@ async def test_a_price_reaches_the_page(user: User, desk: Desk, clock: ManualClo
     await eventually(lambda: text(user, marker("ltp", CALL)) == "142.35")
 
     assert text(user, marker("oi", CALL)) == "31.27L"
+
+
+async def test_a_page_that_was_opened_before_the_names_were_known_shows_them_later(
+    user: User, desk: Desk
+) -> None:
+    catalogue = desk.catalogue
+    assert isinstance(catalogue, MemoryCatalogue)
+    catalogue.known, known = {}, catalogue.known
+    await user.open("/")
+    await drawn(user, marker("row", NIFTY))
+    assert text(user, "chosen") == NIFTY
+
+    catalogue.known = known
+    await eventually(lambda: found(user, "chosen") and text(user, "chosen") == "NIFTY")
 
 
 async def test_parts_that_never_came_stay_dashes_on_the_page(
@@ -265,37 +280,6 @@ async def test_the_chart_gets_the_candles_and_gaps_of_the_session(
     assert chart.picture["candles"] == [(candle.start, 1.0, 2.0, 0.5, 1.5, 0, 0)]
     assert chart.picture["gaps"] == [(now - 600_000, chart.picture["to"])]
     assert chart.picture["from"] == now - 105 * 60_000  # 09:15
-
-
-async def test_the_health_page_tells_every_part(user: User) -> None:
-    await user.open("/status")
-
-    assert text(user, "Market feed-state") == "● live"
-    assert text(user, "Market feed-latency") == "0.8 ms / 2.4 ms / 7.9 ms"
-    assert text(user, "Storage-rows") == "12,34,567"
-    assert text(user, "Process-memory") == "148.0 MB"
-    assert text(user, "mode-full") == "44 of 1,500"
-    assert text(user, "segment-NSE_EQ") == "open until 15:30 · exchange says NORMAL_OPEN"
-
-
-async def test_the_health_page_follows_the_feed(user: User, desk: Desk, clock: ManualClock) -> None:
-    desk.market_data.publish(batch(tick(NIFTY, received=clock.monotonic())))
-    await user.open("/status")
-    assert text(user, "sentence") == "● All systems good"
-
-    feed(desk).now(state=FeedState.BACKING_OFF, reason="status 503", attempt=3, next_attempt_in=4.2)
-
-    await eventually(lambda: text(user, "Market feed-backoff") == "attempt 3, next in 4.2s")
-    said = text(user, "sentence")
-    assert said == "◐ Degraded: market feed backing off since 11:00:00, status 503"
-
-
-async def test_reconnect_is_one_click(user: User, desk: Desk) -> None:
-    await user.open("/status")
-
-    user.find(marker="reconnect").click()
-
-    assert feed(desk).reconnects == ["asked for on the Health page"]
 
 
 async def test_an_unknown_path_is_not_a_page(user: User) -> None:

@@ -94,3 +94,46 @@ def test_within_the_limits_nothing_is_refused(wish: dict[str, Mode]) -> None:
     assert may.modes == wish
     assert may.refused == ()
     assert all(limit in LIMITS[mode] for mode, limit in may.limits.items())
+
+
+def test_f13_what_is_asked_for_anew_is_left_and_joined_and_missing_until_it_speaks() -> None:
+    demand, wish = Demand(patience=5.0), {f"NSE_FO|{n}": Mode.FULL for n in range(3)}
+    server: dict[str, str] = {}
+    carry_out(demand, wish, server)
+    demand.answered([tick("NSE_FO|0"), tick("NSE_FO|1")])
+    demand.next_frames(wish, 5.0)
+    demand.next_frames(wish, 10.0)
+    assert demand.missing == {"NSE_FO|2"}
+
+    demand.ask_anew(["NSE_FO|1", "NSE_FO|2", "NSE_FO|unwanted"])
+    said = carry_out(demand, wish, server)
+
+    assert said == [("unsub", None, 2), ("sub", "full", 2)]
+    assert demand.missing == {"NSE_FO|2"}  # else it would look well again for a while
+    assert set(demand.asked) == set(wish)
+    demand.answered([tick("NSE_FO|2")])
+    assert demand.missing == frozenset()
+    assert carry_out(demand, wish, server) == []
+
+
+def test_what_was_asked_for_anew_and_is_wanted_no_more_is_only_left() -> None:
+    demand, server = Demand(patience=5.0), {}
+    carry_out(demand, {"NSE_FO|1": Mode.FULL, "NSE_FO|2": Mode.FULL}, server)
+    demand.ask_anew(["NSE_FO|1"])
+
+    carry_out(demand, {"NSE_FO|2": Mode.FULL}, server)
+
+    assert server == {"NSE_FO|2": "full"}
+    assert demand.missing == frozenset()
+
+
+@given(st.lists(st.tuples(wishes, st.sets(st.integers(0, 40))), max_size=6))
+def test_asking_anew_leaves_the_socket_equal_to_the_wish(
+    course: list[tuple[dict[str, Mode], set[int]]],
+) -> None:
+    demand, server = Demand(patience=5.0), {}
+    for wish, anew in course:
+        demand.ask_anew([f"NSE_FO|{n}" for n in anew])
+        carry_out(demand, wish, server)
+
+        assert server == {key: mode.value for key, mode in wish.items()}

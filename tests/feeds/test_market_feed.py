@@ -7,6 +7,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -163,6 +164,32 @@ async def test_f13_keys_that_stay_silent_are_asked_once_more_and_then_missing() 
             await d.until(lambda: d.feed.stats().missing == ("NSE_FO|7",))
 
 
+async def test_f13_a_missing_key_that_is_asked_for_anew_may_speak_on_the_same_socket() -> None:
+    deaf = [True]
+
+    def script(peer: Peer) -> None:
+        def answer(request: dict[str, Any]) -> None:
+            asked = request["data"]["instrumentKeys"]
+            told = [key for key in asked if not (deaf[0] and key == CALL)]
+            if request["method"] == "sub":
+                peer.send(ltpc(dict.fromkeys(told, 100.0), kind=0))
+
+        peer.serve(answer)
+
+    with Exchange(script) as exchange:
+        async with desk(exchange.url, NIFTY, CALL, timing=TWENTIETH) as d:
+            await d.until(lambda: d.feed.stats().missing == (CALL,))
+            deaf[0] = False
+            d.feed.ask_again([CALL, "NSE_EQ|nobody wants it"])
+            await d.until(lambda: any(t.instrument_key == CALL for t in d.ticks))
+
+            assert d.feed.stats().missing == ()
+            requests = exchange.peers[0].requests[-2:]
+            assert [r["method"] for r in requests] == ["unsub", "sub"]
+            assert [r["data"]["instrumentKeys"] for r in requests] == [[CALL], [CALL]]
+    assert exchange.authorised == 1
+
+
 async def test_ticks_that_nobody_asked_for_are_counted_and_dropped() -> None:
     with Exchange(snapshots) as exchange:
         async with desk(exchange.url, NIFTY) as d:
@@ -285,9 +312,13 @@ async def test_f03_a_quiet_market_is_left_alone_if_the_broker_shows_no_trade_eit
         exchange.replies[QUOTES] = quote(T0)
         async with desk(exchange.url, NIFTY, timing=Timing().scaled(0.02)) as d:
             await d.live()
+            assert d.feed.stats().quiet_age is None
             await asyncio.sleep(1.0)
 
             assert d.states[-1] is FeedState.LIVE
+            quiet_age = d.feed.stats().quiet_age
+            assert quiet_age is not None
+            assert quiet_age < 0.9
     assert exchange.authorised == 1
     assert sum(QUOTES in head for head in exchange.heads) >= 2
 

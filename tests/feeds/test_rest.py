@@ -6,16 +6,18 @@ import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import date
+from datetime import date, datetime
 
 import httpx
 import pytest
 
-from feeds.upstox import answers
+from feeds.upstox import answers, order_calls
 from feeds.upstox.answers import Answer, Opening
+from feeds.upstox.history import UpstoxHistory
 from feeds.upstox.rest import LIMITS, RateLimit, UpstoxRest
 from feeds.upstox.token import FixedToken
 from tests.feeds.exchange import TOKEN, Exchange, Peer, Reply, failure, success
+from trading.clock import ManualClock
 from trading.errors import (
     BadAnswer,
     BadRequest,
@@ -25,6 +27,7 @@ from trading.errors import (
     TokenRefused,
     VigilError,
 )
+from trading.ports import CandleSource, RestStats
 
 AUTHORISE = "/v3/feed/market-data-feed/authorize"
 
@@ -358,3 +361,74 @@ async def test_a05_a_code_is_read_in_the_spelling_that_was_seen_live() -> None:
         async with client(exchange) as rest:
             with pytest.raises(NotPermitted, match="UDAPI100049 restricted"):
                 await rest.profile()
+
+
+async def test_how_the_broker_answers_is_counted() -> None:
+    path = "/v2/market/status/NSE"
+    good = success({"exchange": "NSE", "status": "NORMAL_OPEN", "last_updated": 1})
+    with Exchange(quiet) as exchange:
+        async with client(exchange) as rest:
+            assert rest.stats() == RestStats()
+            exchange.replies[path] = good
+            for _ in range(3):
+                await rest.market_status("NSE")
+            exchange.replies[path] = failure(503, "UDAPI100500", "Service unavailable")
+            with pytest.raises(Retryable):
+                await rest.market_status("NSE")
+            exchange.replies[path] = failure(400, "UDAPI1089", "Invalid exchange")
+            with pytest.raises(BadRequest):
+                await rest.market_status("NSE")
+            stats = rest.stats()
+
+    assert (stats.calls, stats.failures) == (5, 1)  # a no is an answer
+    assert "Service unavailable" in stats.last_error
+    assert stats.last_failure_age is not None
+    assert stats.last_success_age is not None
+    assert 0 <= stats.last_success_age < stats.last_failure_age
+    assert stats.latency.p50 is not None
+    assert 0 < stats.latency.p50 <= (stats.latency.p99 or 0)
+
+
+async def test_calls_on_the_feeds_thread_and_writes_are_counted_and_the_closed_night_is_none() -> (
+    None
+):
+    with Exchange(quiet) as exchange:
+        async with client(exchange) as rest:
+            await asyncio.to_thread(rest.authorize_market_feed)
+            exchange.replies[AUTHORISE] = failure(423, "UDAPI100072", "closed")
+            with pytest.raises(RateLimited):
+                await asyncio.to_thread(rest.authorize_market_feed)
+            exchange.replies[AUTHORISE] = failure(401, "UDAPI100050")
+            with pytest.raises(TokenRefused):
+                await asyncio.to_thread(rest.authorize_market_feed)
+            exchange.replies["/v3/order/cancel"] = Reply(drop=True)
+            with pytest.raises(VigilError):
+                await rest.execute(order_calls.cancel("1"))
+            stats = rest.stats()
+
+    assert (stats.calls, stats.failures) == (4, 2)
+    assert TOKEN not in stats.last_error
+
+
+async def test_minutes_of_days_that_are_over_and_of_today_are_asked_for_apart() -> None:
+    def row(at: str) -> list[object]:
+        return [at, 1.0, 2.0, 0.5, 1.5, 10, 0]
+
+    old, new = "2025-11-25T15:29:00+05:30", "2025-11-26T09:15:00+05:30"
+    base = "/v3/historical-candle"
+    clock = ManualClock(datetime.fromisoformat("2025-11-26T10:00:00+05:30"))
+    with Exchange(quiet) as exchange:
+        exchange.replies = {
+            f"{base}/NSE_FO%7C1/minutes/1/2025-11-25/2025-11-21": success({"candles": [row(old)]}),
+            f"{base}/intraday/NSE_FO%7C1/minutes/1": success({"candles": [row(new)]}),
+        }
+        async with client(exchange) as rest:
+            history: CandleSource = UpstoxHistory(rest, clock)
+            both = await history.minutes("NSE_FO|1", date(2025, 11, 21), date(2025, 11, 26))
+            today = await history.minutes("NSE_FO|1", date(2025, 11, 26), date(2025, 11, 26))
+            past = await history.minutes("NSE_FO|1", date(2025, 11, 21), date(2025, 11, 25))
+
+    starts = [int(datetime.fromisoformat(at).timestamp() * 1000) for at in (old, new)]
+    assert [candle.start for candle in both] == starts
+    assert [candle.start for candle in today] == starts[1:]
+    assert [candle.start for candle in past] == starts[:1]

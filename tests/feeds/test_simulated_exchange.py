@@ -21,6 +21,7 @@ from simulator.tokens import TokenTable
 from tests.feeds.desk import Desk, desk
 from tests.feeds.exchange import TOKEN
 from tests.simulator.tiny import CALL, INFY, INSTRUMENTS, NIFTY, PUT
+from trading.hours import IST
 from trading.model import Mode, Part
 from trading.ports import FeedState
 
@@ -120,6 +121,8 @@ async def test_the_brokers_reads_are_understood(exchange: SimulatedExchange) -> 
         profile = await rest.profile()
         ltps = await rest.ltps([NIFTY])
         candles = await rest.intraday_candles(NIFTY)
+        today = datetime.now(IST).date()
+        history = await rest.candles(NIFTY, today, today)
         timings = await rest.timings(datetime.now(UTC).date())
         status = await rest.market_status("NSE")
 
@@ -130,6 +133,7 @@ async def test_the_brokers_reads_are_understood(exchange: SimulatedExchange) -> 
     assert profile.is_active
     assert ltps[0].ltp > 0
     assert all(a.start < b.start for a, b in pairwise(candles))
+    assert [candle.start for candle in history][: len(candles)] == [c.start for c in candles]
     assert "NSE" in {opening.exchange for opening in timings}
     assert status.status == "NORMAL_OPEN"
 

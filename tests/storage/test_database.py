@@ -1,5 +1,6 @@
 """A database is opened, created, upgraded, or refused in one line; never replaced."""
 
+import asyncio
 import random
 import sqlite3
 import subprocess
@@ -16,12 +17,17 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, create_engine, event
 
 from storage import migrations
+from storage.alert_journal import DatabaseAlertJournal
+from storage.alert_tables import METADATA
 from storage.database import open_database
-from storage.tables import METADATA
+from storage.gaps import DatabaseGapLedger
+from storage.order_journal import DatabaseOrderJournal
 from storage.writer import Writer
+from tests.storage.account import MORNING, moved
 from tests.storage.sql import count, is_whole, rows, value
 from tests.ticks import tick
 from trading.errors import CannotStart
+from trading.order import OrderStatus
 
 ROOT = Path(__file__).parents[2]
 
@@ -189,6 +195,49 @@ def test_d06_an_older_schema_is_backed_up_and_upgraded_with_its_rows(path: Path)
     assert value(copy, "SELECT version_num FROM alembic_version") == "0001"
     assert value(copy, "SELECT ltp FROM quote_ticks") == 3.5
     assert copy.stat().st_mode & 0o077 == 0
+
+
+def test_d06_the_watch_comes_to_a_desk_that_has_traded(path: Path) -> None:
+    migrated(path, "0003")
+    with closing(sqlite3.connect(path)) as older, older:
+        older.execute(
+            "INSERT INTO feed_gaps (feed, started, ended, reason, is_mock) VALUES "
+            "('market', 1, 2, 'over', 1), ('market', 3, NULL, 'lasts', 1)"
+        )
+        older.execute(
+            "INSERT INTO orders (number, id, world, press, status, created, updated, external, "
+            "filled, message, is_mock, account, instrument_key, side, quantity, product, "
+            "order_type, nonce, validity, source, reduces, batch_id, leg) VALUES (1, 'vigil-a', "
+            "'simulated broker', 'a', 'working', 1, 1, 0, 0, '', 1, 'main', 'NSE_FO|1', 'BUY', "
+            "75, 'I', 'LIMIT', 'a', 'DAY', 'ticket', 0, '', 0)"
+        )
+        older.execute("INSERT INTO order_steps VALUES (1, 0, 'working', 'open', 0, 1, 'us', '', 1)")
+
+    database = open_database(path)
+    writer = Writer(database, reserve=0)
+    orders = DatabaseOrderJournal(database, writer, world="simulated broker")
+    alerts = DatabaseAlertJournal(database, writer, world="simulated broker", is_mock=True)
+    ledger = DatabaseGapLedger(database, writer, is_mock=True)
+    asyncio.run(_goes_on(orders, alerts, ledger))
+    for reader in (orders, alerts, ledger):
+        reader.close()
+    writer.stop()
+    database.close()
+
+    assert rows(path, "SELECT id, ended, filled, fill_words IS NULL FROM feed_gaps") == [
+        (1, 2, 0, 0),  # nobody asks the broker for what was before
+        (2, None, None, 1),
+    ]
+
+
+async def _goes_on(
+    orders: DatabaseOrderJournal, alerts: DatabaseAlertJournal, ledger: DatabaseGapLedger
+) -> None:
+    assert await alerts.order_news() == []  # what was known before is no news
+    assert await ledger.unfilled("market") == []
+    (order,) = await orders.orders(since=MORNING)
+    orders.keep(moved(order, OrderStatus.FILLED, filled=75))
+    assert [n.step.status for n in await alerts.order_news()] == [OrderStatus.FILLED]
 
 
 def test_d06_only_the_last_three_backups_are_kept(path: Path) -> None:

@@ -104,13 +104,13 @@ async def test_a_gap_is_opened_once_and_closed(journal: DatabaseJournal) -> None
     assert await asyncio.wrap_future(journal.open_gap("market", NOON, "stalled"))
     assert not await asyncio.wrap_future(journal.open_gap("market", end, "backing off"))
     (still_open,) = await journal.gaps("market", since=NOON - HOUR, until=NOON + HOUR)
-    assert still_open == Gap("market", NOON, None, "stalled", True)
+    assert still_open == Gap("market", NOON, None, "stalled", True, number=1)
 
     assert await asyncio.wrap_future(journal.close_gap("market", end)) == 1
     assert await asyncio.wrap_future(journal.close_gap("market", end)) == 0
 
     (closed,) = await journal.gaps("market", since=NOON - HOUR, until=NOON + HOUR)
-    assert closed == Gap("market", NOON, end, "stalled", True)
+    assert closed == Gap("market", NOON, end, "stalled", True, number=1)
 
 
 async def test_gaps_are_those_that_touch_the_stretch(journal: DatabaseJournal) -> None:

@@ -70,7 +70,10 @@ def journal(database: Database, writer: Writer) -> Iterator[DatabaseJournal]:
 
 
 async def gaps(journal: DatabaseJournal) -> list[Gap]:
-    return await journal.gaps("market", since=NOON - 9 * DAY, until=NOON + 9 * DAY)
+    """Return them without the numbers that the ledger gave them."""
+    found = await journal.gaps("market", since=NOON - 9 * DAY, until=NOON + 9 * DAY)
+    assert all(gap.number for gap in found)
+    return [replace(gap, number=0) for gap in found]
 
 
 def test_what_is_published_is_stored_with_its_minutes_and_the_late_ones_too(

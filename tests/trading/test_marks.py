@@ -250,3 +250,28 @@ async def test_instruments_that_are_seldom_traded_are_asked_for_together(house: 
         assert second < len(keys) or all(known), "none of them is without a price for a moment"
 
     assert len(house.quotes.asked) <= 300 / 3
+
+
+async def test_h01_quotes_asked_for_before_a_sleep_are_forgotten_and_asked_for_again(
+    house: House,
+) -> None:
+    house.marks.want("positions", [CALL])
+    house.quotes.answers[CALL] = quote(ltt=house.now_ms)
+    await house.marks.poll()
+    assert house.marks.of(CALL) is not None
+
+    house.marks.forget()
+    assert house.marks.of(CALL) is None
+    house.clock.advance(1.0)
+    await house.marks.poll()
+
+    assert house.marks.of(CALL) is not None
+
+
+async def test_h01_an_answer_that_was_asked_for_before_a_sleep_is_not_used(house: House) -> None:
+    house.marks.want("positions", [CALL])
+    house.quotes.answers[CALL] = quote(ltt=house.now_ms)
+    house.quotes.while_asked = house.marks.forget  # the machine sleeps until the answer comes
+    await house.marks.poll()
+
+    assert house.marks.of(CALL) is None

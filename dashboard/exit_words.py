@@ -1,18 +1,18 @@
-"""What an exit does: which order closes a position, and what stands in its way. Pure."""
+"""An exit in a trader's words: what is sent, what stands in its way, what it brings. Pure."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
 from dashboard import format as fmt
 from dashboard import order_words
-from dashboard.position_words import Key, key_of
 from trading.charges import charges
+from trading.exit_plan import ExitLine
 from trading.marks import Mark
 from trading.model import Instrument
-from trading.order import Order, OrderRequest, OrderStatus, OrderType, Product, Side
+from trading.order import Order, OrderStatus, Product, Side
 from trading.pnl import amount
 from trading.positions import Position
 
@@ -27,27 +27,6 @@ VERBS: Final = {Side.BUY: "Buy back", Side.SELL: "Sell"}
 
 
 @dataclass(frozen=True, slots=True)
-class ExitLine:
-    """One position and the order that closes it, as things stand.
-
-    `quantity` is what remains to be sent, 0 if nothing does. `resting` are orders of ours that
-    would close it later: they are cancelled first, so that it is not closed twice. `on_its_way` is
-    what market orders are closing already. `doubtful` is an order in doubt on the same side.
-    `adding` are working orders on the other side: filled later, they open the position again.
-    """
-
-    key: Key
-    side: Side
-    held: int
-    quantity: int
-    resting: tuple[Order, ...] = ()
-    on_its_way: int = 0
-    doubtful: Order | None = None
-    position_doubt: str = ""
-    adding: tuple[Order, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Estimate:
     """What closing is likely to bring, paise: proceeds are negative where one pays."""
 
@@ -55,48 +34,6 @@ class Estimate:
     proceeds: int
     charges: int
     realises: int | None
-
-
-def plan(position: Position, working: Iterable[Order]) -> ExitLine:
-    """Return what closes this position now, given the orders that are not final."""
-    side = Side.SELL if position.quantity > 0 else Side.BUY
-    mine = [o for o in working if _is_of(o, position)]
-    closing = [o for o in mine if o.request.side is side]
-    doubtful = next((o for o in closing if o.status is OrderStatus.IN_DOUBT), None)
-    sure = [o for o in closing if o.status is not OrderStatus.IN_DOUBT]
-    going = sum(o.pending for o in sure if not _rests(o))
-    held = abs(position.quantity)
-    return ExitLine(
-        key_of(position),
-        side,
-        held,
-        max(0, held - going),
-        tuple(o for o in sure if _rests(o)),
-        going,
-        doubtful,
-        position.in_doubt,
-        tuple(o for o in mine if o.request.side is not side),
-    )
-
-
-def in_order(lines: Iterable[ExitLine]) -> list[ExitLine]:
-    """Return the lines as they are sent: shorts are bought back before their hedges are sold."""
-    return sorted(lines, key=lambda line: line.side is not Side.BUY)
-
-
-def request(line: ExitLine, nonce: str, source: str) -> OrderRequest:
-    account, instrument_key, product = line.key
-    return OrderRequest(
-        account=account,
-        instrument_key=instrument_key,
-        side=line.side,
-        quantity=line.quantity,
-        product=product,
-        order_type=OrderType.MARKET,
-        nonce=nonce,
-        source=source,
-        reduces=True,
-    )
 
 
 def sentence(line: ExitLine, instrument: Instrument | None) -> str:
@@ -198,16 +135,6 @@ def sent_words(orders: Sequence[Order], of: int, left: int, took: str) -> str:
     if counts["filled"] == of and not left:
         return f"{', '.join(said)}."
     return f"{', '.join(said)}. Look at each line, and at Positions for what is left."
-
-
-def _is_of(order: Order, position: Position) -> bool:
-    asked = order.request
-    return (asked.account, asked.instrument_key, asked.product) == key_of(position)
-
-
-def _rests(order: Order) -> bool:
-    """Return whether it waits at a price or a trigger, so that it can be cancelled."""
-    return order.request.order_type is not OrderType.MARKET and bool(order.children)
 
 
 def _product(product: Product, instrument: Instrument | None) -> str:

@@ -1,0 +1,92 @@
+"""Numbers of the desk for the phone, each with its age and source, or why it is missing."""
+
+from alerts import words
+from trading.desk import Desk, World
+from trading.health import Check
+from trading.hours import Phase
+from trading.marks import Mark
+from trading.model import Instrument, segment_of
+from trading.positions import Value
+from trading.trust import STALE_AFTER
+
+SILENT: float = 10.0  # seconds without a look of the watch, and nobody watches
+
+
+def age(seconds: float) -> str:
+    """Return `0.3 s`, `43 s`, `2 min 10 s`."""
+    return f"{max(0.0, seconds):.1f} s" if seconds < 9.95 else words.duration(seconds)
+
+
+def source(letter: str, world: World) -> str:
+    """Return where a price came from: the feed, or a quote that was asked for."""
+    if letter == "R":
+        return "asked for" if not world.is_mock else "asked for, simulated"
+    if world.exchange == "replay":
+        return "replayed"
+    return "simulated" if world.is_mock else "feed"
+
+
+def priced(mark: Mark, world: World) -> str:
+    """Return `142.35, 0.3 s old, simulated`; the last of a session that is over says so."""
+    closed = ", market closed" if mark.closed else ""
+    return f"{words.price(mark.price)}, {age(mark.age)} old, {source(mark.source, world)}{closed}"
+
+
+def price_line(desk: Desk, instrument_key: str) -> str:
+    """Return the price, or a dash with the reason and what was known last."""
+    mark = desk.marks.of(instrument_key)
+    if mark is not None:
+        return priced(mark, desk.world)
+    why = desk.marks.why_not(instrument_key) or "no price is known"
+    tick, heard = desk.market_data.last(instrument_key), desk.market_data.price_age(instrument_key)
+    if tick is None or heard is None:
+        return f"{words.DASH} {why}"
+    return f"{words.DASH} {why} (it was {words.price(tick.ltp)})"
+
+
+def gained(paise: int | None, why: str) -> str:
+    return words.gain(paise) if paise is not None else f"{words.DASH} {why or 'not known'}"
+
+
+def total(value: Value) -> str:
+    """Return the day's P&L, and what is not in it."""
+    said = f"Day P&L {gained(value.total, value.reason)}"
+    if value.total is not None and not value.complete:
+        said += f" ✖ not all of it: {value.reason}"
+    if value.as_of is not None and value.as_of > STALE_AFTER and not value.closed:
+        said += f" (prices up to {age(value.as_of)} old)"
+    return said
+
+
+def checked(check: Check) -> str:
+    """Return one line of the inputs, or of the checklist."""
+    if check.good:
+        return f"✅ {check.name}: {check.words}"
+    glyph = "❌" if check.grave else "⚠️"
+    return f"{glyph} {check.name}: {check.words}" + (f" → {check.fix}" if check.fix else "")
+
+
+def segment(desk: Desk) -> str:
+    """Return whose session counts for the desk as a whole: that of the first index."""
+    return segment_of(desk.canaries[0]) if desk.canaries else "NSE_EQ"
+
+
+def session(desk: Desk) -> str:
+    """Return `NSE_INDEX open until 15:30`, `closed (Diwali), opens Mon 24 Nov 09:15`."""
+    now = desk.clock.now()
+    state = desk.hours.state(segment(desk), now)
+    named = f" ({state.name})" if state.name else ""
+    said = f"Market {state.phase}{named}"
+    if state.phase is Phase.OPEN and state.until:
+        return f"{said} until {words.moment(state.until, now)} IST"
+    if state.next_open:
+        return f"{said}, opens {words.moment(state.next_open, now)} IST"
+    return said
+
+
+def name(desk: Desk, instrument_key: str) -> str:
+    return words.name(instrument(desk, instrument_key), instrument_key)
+
+
+def instrument(desk: Desk, instrument_key: str) -> Instrument | None:
+    return desk.catalogue.get(instrument_key)

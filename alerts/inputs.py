@@ -1,0 +1,144 @@
+"""What the CAN TRADE light is made of. Pure: a sight in, checks out; unknown is not good."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from alerts.sight import FeedSight, Sight
+from alerts.words import count, duration
+from trading.books import Books
+from trading.health import Check
+from trading.order import AccountState
+from trading.ports import FeedState
+from trading.trust import LIVE_WITHIN, STALE_AFTER
+
+ALIVE_WITHIN: Final = 10.0  # seconds since the monitor's last look
+RECONNECT: Final = "Wait: it is being reconnected"
+
+
+def inputs(sight: Sight | None, *, alive_age: float | None) -> list[Check]:
+    """Return every input, those that are not good first, the grave ones before the others."""
+    found = [_monitor(alive_age)]
+    if sight is not None:
+        found += [
+            _market(sight),
+            _feed(sight),
+            *(_stream(stream) for stream in sight.streams),
+            *(_account(sight, state) for state in sight.accounts),
+            *(_books(books) for books in sight.books),
+            *_doubts(sight),
+            _clock(sight),
+            _storage(sight),
+            _loop(sight),
+        ]
+    return sorted(found, key=lambda check: (check.good, not check.grave))
+
+
+def _monitor(alive_age: float | None) -> Check:
+    good = alive_age is not None and alive_age < ALIVE_WITHIN
+    words = "has not looked yet" if alive_age is None else f"looked {duration(alive_age)} ago"
+    return Check("Watch", good, words, "Look at the log; restart the desk", alive_age)
+
+
+def _market(sight: Sight) -> Check:
+    words = ", ".join(sorted(sight.open_segments)) + " open" if sight.market_open else "closed"
+    return Check("Market", sight.market_open, words, "Wait for the session", grave=False)
+
+
+def _feed(sight: Sight) -> Check:
+    feed, silence = sight.market, sight.market.silence
+    if feed.refusal is not None:
+        fix = "Sign in again, or close the other program that uses this account"
+        return Check("Market feed", False, f"{feed.refusal}: {feed.reason}", fix)
+    if not feed.due or silence is None:
+        good = feed.connected or not sight.market_open
+        return Check("Market feed", good, f"{feed.stats.state}, no price is due", RECONNECT)
+    words = f"{feed.stats.state}, last price {_ago(silence)}"
+    if not feed.connected or silence > STALE_AFTER:
+        return Check("Market feed", False, words, RECONNECT, silence)
+    late = silence > LIVE_WITHIN
+    return Check("Market feed", not late, words, "Wait for the next price", silence, grave=not late)
+
+
+def _stream(stream: FeedSight) -> Check:
+    name, stats = f"Portfolio stream {stream.account}", stream.stats
+    because = f": {stats.reason}" if stats.reason and stats.state is not FeedState.LIVE else ""
+    good = stats.state is FeedState.LIVE
+    return Check(name, good, f"{stats.state}{because}", RECONNECT, stats.frame_age)
+
+
+def _account(sight: Sight, state: AccountState) -> Check:
+    name = f"Token {state.account.id}"
+    fix = "Sign in to the broker and put the new token in its place"
+    age = None if state.checked is None else (sight.now - state.checked).total_seconds()
+    if state.signed_in is None:
+        return Check(name, False, f"not known yet{_because(state.reason)}", fix, age)
+    if not state.signed_in:
+        return Check(name, False, f"refused{_because(state.reason)}", fix, age)
+    ending = next((e for e in sight.endings if e.account == state.account.id), None)
+    left = None if ending is None else (ending.at - sight.now).total_seconds()
+    soon = left is not None and left <= sight.limits.token_minutes * 60
+    words = "signed in" if left is None else f"signed in, ends in {duration(left)}"
+    return Check(name, not soon, words, fix, age, grave=not soon)
+
+
+def _books(books: Books) -> Check:
+    name = f"Books {books.account}"
+    if books.failed:
+        return Check(name, False, f"not read: {books.failed}", "Wait: they are read again")
+    if books.checked is None:
+        return Check(name, False, "not read yet", "Wait: they are being read")
+    wrong = sum(row.agree is False for row in books.rows)
+    if wrong:
+        fix = "Look at Positions: adopt the broker's book, or find out why"
+        return Check(name, False, f"differ in {count(wrong, 'instrument')}", fix, books.age)
+    open_ = sum(row.agree is None for row in books.rows)
+    words = f"compared {_ago(books.age)}" if not open_ else "being compared after a fill"
+    return Check(name, True, words, age=books.age)
+
+
+def _doubts(sight: Sight) -> Iterator[Check]:
+    if sight.waiting:
+        words = f"{count(len(sight.waiting), 'order')} without an answer"
+        yield Check("Orders", False, words, "Do not send them again: they are looked for")
+    if sight.baskets:
+        words = f"{count(len(sight.baskets), 'basket')} unresolved"
+        yield Check("Baskets", False, words, "Close what is left on the Baskets page")
+
+
+def _clock(sight: Sight) -> Check:
+    skew = sight.market.stats.clock_skew
+    fix = "Synchronise this machine's clock, e.g. sudo chronyc makestep"
+    if skew is None:
+        return Check("Clock", False, "not compared with the exchange's yet", fix, grave=False)
+    off = abs(skew)
+    word = "behind" if skew > 0 else "ahead"
+    good = off <= sight.limits.skew_warning
+    return Check("Clock", good, f"{off:.1f} s {word}", fix, grave=off > sight.limits.skew_critical)
+
+
+def _storage(sight: Sight) -> Check:
+    storage = sight.storage
+    if storage.state != "ok":
+        grave = storage.state != "locked"
+        return Check("Storage", False, f"{storage.state}{_because(storage.reason)}",
+                     "Look at the disk", grave=grave)  # fmt: skip
+    behind = storage.lag > sight.limits.storage_lag
+    return Check("Storage", not behind, f"{duration(storage.lag)} behind", "Look what else writes",
+                 grave=False)  # fmt: skip
+
+
+def _loop(sight: Sight) -> Check:
+    lag = sight.vitals.loop_lag_max
+    fix = "Close pages and programs that keep this machine busy"
+    if lag is None:
+        return Check("Desk", False, "not measured yet", fix, grave=False)
+    good = lag <= sight.limits.loop_lag_ms
+    return Check("Desk", good, f"answers within {lag:.0f} ms", fix, grave=False)
+
+
+def _because(reason: str) -> str:
+    return f": {reason}" if reason else ""
+
+
+def _ago(seconds: float | None) -> str:
+    return "never" if seconds is None else f"{duration(seconds)} ago"
