@@ -166,7 +166,7 @@ class GapFilling:
         found = _Yield(reason="" if keys else "no instrument was wanted")
         self._tries[gap.number] = self._tries.get(gap.number, 0) + 1
         try:
-            for key in keys:
+            for key in keys[:MOST]:
                 await self._fill_one(key, gap.start, end, found)
         except VigilError as error:
             if self._tries[gap.number] < TRIES:

@@ -9,6 +9,7 @@ from alerts.sight import ChannelSight, FeedSight, Sight, rest_sum
 from alerts.words import clock, count, duration
 from trading.health import Component, Condition
 from trading.ports import Percentiles
+from trading.trust import STALE_AFTER
 
 PHONE: Final = "telegram"
 
@@ -53,8 +54,9 @@ def rows(sight: Sight, *, recovery: str) -> Iterator[Row]:
         latency=vitals.loop_lag,
         latency_of="how late the desk answers",
     )
-    yield _channels(Component.PHONE, [c for c in sight.channels if c.health.name == PHONE])
-    yield _channels(Component.CHANNELS, [c for c in sight.channels if c.health.name != PHONE])
+    phone = [c for c in sight.channels if c.health.name.startswith(PHONE)]  # with its commands
+    yield _channels(Component.PHONE, phone)
+    yield _channels(Component.CHANNELS, [c for c in sight.channels if c not in phone])
 
 
 def _feed(component: Component, feed: FeedSight, about: str) -> Row:
@@ -67,12 +69,20 @@ def _feed(component: Component, feed: FeedSight, about: str) -> Row:
         component,
         f"{rate if stats.frame_age is not None else ''}{heard}",
         about,
-        condition=Condition.OK if feed.due else Condition.CLOSED,
+        condition=_heard(feed),
         since=stats.since,
         latency=stats.latency,
         latency_of="exchange to us" if market else "",
         reconnects=stats.reconnects,
     )
+
+
+def _heard(feed: FeedSight) -> Condition:
+    """Judge a feed of which nothing is found yet: what the header calls stale is not good here."""
+    if not feed.due:
+        return Condition.CLOSED
+    silent = feed.silence is not None and feed.silence > STALE_AFTER
+    return Condition.OK if feed.connected and not silent else Condition.PENDING
 
 
 def _rest(sight: Sight) -> Row:

@@ -25,7 +25,7 @@ def _finding(channel: ChannelSight, what: str) -> Finding:
     because = f": {health.reason}" if health.reason else ""
     return Finding(
         rule="undeliverable",
-        component=Component.PHONE if health.name == PHONE else Component.CHANNELS,
+        component=Component.PHONE if health.name.startswith(PHONE) else Component.CHANNELS,
         severity=Severity.WARNING,
         what=f"{health.name} {what}{because}",
         meaning=f"You are not told that way; {count(health.queued, 'message')} kept for later",

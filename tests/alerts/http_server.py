@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
+CHUNK = 1 << 16
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -27,6 +29,7 @@ class HttpServer:
         self.body = b"ok"
         self.delay = self.trickle = 0.0
         self.requests: list[Request] = []
+        self.written = 0  # bytes of bodies that the other side took
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         if context is not None:
@@ -73,7 +76,9 @@ class HttpServer:
                     self.send_header(name, value)
                 self.end_headers()
                 if not owner.trickle:
-                    self.wfile.write(owner.body)
+                    for start in range(0, len(owner.body), CHUNK):
+                        self.wfile.write(owner.body[start : start + CHUNK])
+                        owner.written += len(owner.body[start : start + CHUNK])
                     return
                 for byte in owner.body:
                     self.wfile.write(bytes([byte]))

@@ -109,6 +109,18 @@ async def test_what_the_feed_did_before_the_incident_is_written_with_its_time(wa
     ward.recovery.stop()
 
 
+async def test_steps_of_before_the_incident_stand_before_those_after_it(ward: Ward) -> None:
+    ward.feed.goes(FeedState.CONNECTING, "attempt 1")
+    ward.feed.goes(FeedState.BACKING_OFF, "no answer in time")
+    ward.watch.finds(SILENT)
+    ward.feed.goes(FeedState.CONNECTING, "attempt 2")
+
+    assert ward.steps() == [
+        ("dial, attempt 1 (11:00:00)", "failed: no answer in time"),
+        ("dial, attempt 2", "under way"),
+    ]
+
+
 async def test_f09_an_outage_of_ten_minutes_is_a_few_lines(ward: Ward) -> None:
     ward.watch.finds(SILENT)
     for attempt in range(1, 41):
@@ -307,6 +319,7 @@ async def test_a_finding_that_is_no_incident_yet_moves_nothing(ward: Ward) -> No
     await ward.passes(60)
 
     assert ward.feed.reconnects == []
+    assert ward.recovery.status() == "idle"
 
 
 async def test_a_trouble_that_comes_and_goes_makes_no_storm(ward: Ward) -> None:

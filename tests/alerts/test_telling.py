@@ -4,13 +4,15 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from alerts.routing import Routing, Way, quiet_hours
 from alerts.telling import Draft, Teller
 from tests.alerts.scripted_channel import alert
 from tests.alerts.scripted_journal import ScriptedJournal
 from tests.alerts.timeline import NOON
 from trading.clock import ManualClock
-from trading.errors import Retryable, VigilError
+from trading.errors import BadRequest, Retryable, VigilError
 from trading.health import Alert, Component, Incident, Occasion, Severity
 
 FULL = Retryable("the disk is full")
@@ -121,11 +123,14 @@ async def test_the_all_clear_of_a_critical_incident_goes_to_the_mail_too() -> No
     assert {letter.channel for letter in room.journal.mail.values()} == {"telegram", "e-mail"}
 
 
-async def test_what_makes_the_journal_fail_does_not_hold_up_the_rest_for_ever() -> None:
+@pytest.mark.parametrize("error", [ValueError("no such column"), BadRequest("half a character")])
+async def test_what_makes_the_journal_fail_does_not_hold_up_the_rest_for_ever(
+    error: Exception,
+) -> None:
     class Picky(ScriptedJournal):
         async def tell(self, news, *, handled=()):  # type: ignore[no-untyped-def]
             if any(item.alert.title == "POISON" for item in news):
-                raise ValueError("no such column")
+                raise error
             return await super().tell(news, handled=handled)
 
     room = Room(Picky())
@@ -174,6 +179,16 @@ async def test_the_end_of_a_matter_ends_its_reminders_and_a_new_beginning_is_new
     await room.later(61)
 
     assert [told.occasion for told in room.shown[2:]] == [Occasion.BEGIN, Occasion.REMIND]
+
+
+async def test_the_end_of_a_matter_that_nobody_acknowledged_ends_its_reminders_too() -> None:
+    room = Room()
+    await room.tell(alert(severity=Severity.CRITICAL))
+    await room.tell(alert("BACK", Severity.INFO, Occasion.END))
+    await room.later(1000)
+
+    assert len(room.shown) == 2
+    assert [told.title for told in room.teller.unacknowledged()] == ["MARKET FEED SILENT"]
 
 
 async def test_acknowledged_reminders_of_others_are_not_told() -> None:
@@ -234,6 +249,21 @@ async def test_an_acknowledgement_that_the_disk_refuses_counts_and_is_written_la
     await room.later(1)
     assert await room.journal.unacknowledged() == []
     assert list(room.journal.muted) == ["no_prices"]
+
+
+async def test_what_was_acknowledged_before_it_was_stored_stays_acknowledged() -> None:
+    room = Room()
+    room.journal.refuses = FULL
+    await room.tell(alert(severity=Severity.CRITICAL))
+    await room.teller.acknowledge("owner")
+    room.journal.refuses = None
+    await room.later(1)
+    await asyncio.sleep(0.01)
+    await room.later(1)
+
+    assert [told.id for told in room.stored] == [1]
+    assert room.teller.unacknowledged() == []
+    assert await room.journal.unacknowledged() == []
 
 
 async def test_alerts_are_counted_by_their_severity() -> None:

@@ -6,7 +6,6 @@ import json
 import shutil
 import ssl
 import subprocess
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -174,9 +173,8 @@ async def test_a_giant_answer_is_not_read_and_a_trickling_one_is_cut_off() -> No
     with HttpServer() as server:
         server.body = b"x" * (64 << 20)
         async with channel(server.url) as hook:
-            began = time.monotonic()
             await hook.send(letter())
-            assert time.monotonic() - began < 2
+        assert server.written < 16 << 20
     with HttpServer() as server:
         server.trickle = 0.1
         server.body = b"x" * 50

@@ -44,6 +44,7 @@ from tests.dashboard.hands import (
     text,
     title,
 )
+from tests.dashboard.scripted_watch import script
 from tests.ticks import batch, tick
 from trading.clock import ManualClock
 from trading.desk import Desk
@@ -490,14 +491,16 @@ async def test_now_says_how_stream_and_books_are(clock: ManualClock, no_errors: 
         assert title(user, "state-stream-main") == "status 503"
 
 
-async def test_health_has_a_card_for_each_stream(clock: ManualClock, no_errors: None) -> None:
+async def test_health_has_a_row_for_each_stream(clock: ManualClock, no_errors: None) -> None:
     stream = MemoryStream(clock.now())
     desk = replace(make_desk(clock, patience=QUICK), portfolio_feeds={"main": stream})
     await read(desk)
     desk.market_data.publish(batch(tick(NIFTY, received=clock.monotonic())))
     async with serving(desk) as user:
         await user.open("/status")
-        assert text(user, "Portfolio stream-state") == "● live"
+        press(user, "details-portfolio-stream-of-main")
+        await drawn(user, "stream-main-state")
+        assert text(user, "stream-main-state") == "● live"
         assert text(user, "sentence") == "● All systems good"
 
         stream.now(state=FeedState.REFUSED, reason="token ended")
@@ -507,8 +510,10 @@ async def test_health_has_a_card_for_each_stream(clock: ManualClock, no_errors: 
                 == "◐ Degraded: portfolio stream of main refused since 11:00:00, token ended"
             )
         )
-        press(user, "reconnect-main")
-        assert stream.reconnects == ["asked for on the Health page"]
+        assert text(user, "stream-main-reason") == "token ended"
+        press(user, "reconnect-portfolio-stream-of-main")
+        watch = script(desk.watch)
+        await eventually(lambda: watch.reconnected == [("portfolio-main", "page")])
 
 
 async def test_the_title_of_the_tab_tells_the_day(desk: Desk, clock: ManualClock) -> None:
