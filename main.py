@@ -108,7 +108,7 @@ from trading.latch import LiveLatch
 from trading.market_data import MarketDataService
 from trading.marks import Marks
 from trading.model import Mode
-from trading.order import Account, AccountState, OrderRequest
+from trading.order import Account, AccountState, OrderFills, OrderRequest
 from trading.orders import Gate, OrderManager, Patience, in_session, on_a_sound_disk
 from trading.paper import PaperBroker, PaperRules
 from trading.ports import FeedChange, FeedState
@@ -126,6 +126,7 @@ CANARIES: Final = ("NSE_INDEX|Nifty 50", "NSE_INDEX|Nifty Bank")
 LIBRARIES: Final = ("nicegui", "sqlmodel", "apscheduler", "websocket-client", "protobuf")
 SHUTDOWN: Final = 2.0  # seconds for what waits for a broker; the disk has what it needs to go on
 OPEN_FILES: Final = 8_192  # programs may hold 1,200 sockets, and some systems begin with 256
+FUNDS_AFTER: Final = timedelta(seconds=1)  # after a fill
 CALENDAR_DAYS: Final = 8  # of the broker's timings, today included
 
 
@@ -278,9 +279,9 @@ class Vigil:
     async def shutdown(self) -> None:
         """Let what is under way come to its next commit, then stop; never longer than that."""
         self.desk.progress.stage = "stopping"
-        await self.watchers.stop()
         papers = (paper.stop() for paper in self.papers.values())
-        parts = (self.baskets.stop(), self.cycle.stop(), self.orders.stop(), *papers)
+        dealing = (self.baskets.stop(), self.cycle.stop(), self.orders.stop(), *papers)
+        parts = (*dealing, self.watchers.stop())
         with suppress(TimeoutError):
             async with asyncio.timeout(SHUTDOWN):
                 await asyncio.gather(*parts, return_exceptions=True)
@@ -622,6 +623,7 @@ class Vigil:
 
     def _join_books(self) -> None:
         self.orders.filled.subscribe(self.positions.on_fills, priority=Priority.HIGH)
+        self.orders.filled.subscribe(self._on_fills)
         self.orders.reconciled.subscribe(self.positions.on_read, priority=Priority.HIGH)
         self.orders.read_failed.subscribe(self.positions.on_read_failed, priority=Priority.HIGH)
         for broker in self.brokers.values():
@@ -699,6 +701,7 @@ class Vigil:
         except Exception:
             progress.stage, progress.reason = "failed", "see the log"
             log.exception("the desk could not start")
+            self.watchers.monitor.wake()  # it is to be told, though no job runs
         gc.freeze()  # what is here now stays: no need to look at it again and again
 
     def _start_feeds(self) -> None:
@@ -707,6 +710,14 @@ class Vigil:
         for feed in self.portfolio_feeds.values():
             feed.start()
             self._undo.callback(feed.stop)
+
+    def _on_fills(self, _: OrderFills) -> None:
+        """Ask soon what there is to spend now; of many fills once, a moment after the last."""
+        if self.desk.progress.stage == "ready":
+            at = datetime.now(UTC) + FUNDS_AFTER
+            self.scheduler.add_job(
+                self.accounts.check, "date", run_date=at, id="funds", replace_existing=True
+            )
 
     def _on_account(self, state: AccountState) -> None:
         """Let no price pass for live that comes to an account which is signed out."""
@@ -1103,7 +1114,7 @@ class Watchers:
             self.bot.start()
         self._schedule(scheduler)
         self.watchdog = Watchdog(
-            asyncio.get_running_loop(), lambda: self.monitor.looked_at, self.monitor.wake
+            asyncio.get_running_loop(), lambda: self.monitor.looked_at, self.monitor.look_now
         )
         self.watchdog.start()
         self._vigil.undo(self.watchdog.stop)
@@ -1141,11 +1152,9 @@ class Watchers:
         await self._end(closing)
 
     async def _end(self, parts: Iterable[Awaitable[object]]) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(SHUTDOWN):
-                for outcome in await asyncio.gather(*parts, return_exceptions=True):
-                    if isinstance(outcome, Exception):
-                        log.error("a part of the watch did not stop cleanly", exc_info=outcome)
+        for outcome in await asyncio.gather(*parts, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                log.error("a part of the watch did not stop cleanly", exc_info=outcome)
 
 
 if __name__ in {"__main__", "__mp_main__"}:

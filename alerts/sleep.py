@@ -4,11 +4,14 @@ In a sleep the monotonic clock, by which all ages are counted, stands still: pri
 ago look seconds old (fault H01). The wall clock tells, for it goes on.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
+
+from apscheduler.schedulers.base import BaseScheduler
 
 from alerts.words import duration
 from trading.broker import PortfolioFeed
@@ -18,10 +21,12 @@ from trading.marks import Marks
 from trading.model import Tick, segment_of
 from trading.order import OrderRequest
 from trading.ports import FeedState, MarketFeed
+from trading.signal import Signal
 
 log = logging.getLogger(__name__)
 
 LEAP: Final = 5.0  # seconds that the wall clock goes further than the monotonic one
+EVERY: Final = 0.5  # seconds between two looks at the clocks
 PROVE: Final = 0.4  # seconds in which the exchange may show that no time has passed
 NOT_ASKED: Final = (FeedState.STOPPED, FeedState.REFUSED)  # a new connection would not help these
 
@@ -61,6 +66,19 @@ def in_step(before: Tick, now: Tick) -> bool:
     return abs(told - (now.received - before.received)) < LEAP
 
 
+def follow_clock(scheduler: BaseScheduler, leap: float) -> None:
+    """Have jobs run on after the wall clock was set back, by which the scheduler plans them.
+
+    Else none of them would run for an hour if it was an hour (fault H02). Set forward, or after a
+    sleep, each is due at once and runs once.
+    """
+    if leap >= 0:
+        return
+    for job in scheduler.get_jobs():
+        if job.next_run_time is not None:
+            job.modify(next_run_time=job.next_run_time + timedelta(seconds=leap))
+
+
 class SleepWatch:
     """Owns the suspicion: prices are believed again, and entries taken, only after the proof.
 
@@ -72,6 +90,7 @@ class SleepWatch:
         self, desk: Desk, *, wall: Callable[[], datetime], marks: Sequence[Marks] = ()
     ) -> None:
         """`wall` is this machine's clock, whatever the desk's is; `marks` are others to forget."""
+        self.leaps: Signal[float] = Signal("leaps of the clock")  # seconds, told at once
         self.sleeps = 0  # since the start
         self._desk = desk
         self._wall = wall
@@ -80,8 +99,17 @@ class SleepWatch:
         self._newest: Tick | None = None  # as of the look before
         self._doubt: _Doubt | None = None
 
+    async def run(self) -> None:
+        """Look every half second, for ever; no job, since jobs rest when the clock is set back."""
+        while True:
+            try:
+                await self.look()
+            except Exception:
+                log.exception("the clocks could not be compared")
+            await asyncio.sleep(EVERY)
+
     async def look(self) -> None:
-        """Compare the clocks; a job of each half second."""
+        """Compare the clocks."""
         now = Look(self._wall(), self._desk.clock.monotonic())
         before, self._look = self._look, now
         known, self._newest = self._newest, self._desk.market_data.newest()
@@ -90,6 +118,8 @@ class SleepWatch:
             self._begin(leap, now.monotonic, known)
         elif leap < -LEAP:
             log.warning("the clock of this machine was set back by %.0f s", -leap)
+        if abs(leap) > LEAP:
+            self.leaps.emit(leap)
         if self._doubt is not None:
             self._go_on(self._doubt, now.monotonic)
 

@@ -3,7 +3,7 @@ const SAID = {
   good: "up the whole minute",
   part: "up only for a part of it, or with errors",
   down: "down",
-  closed: "market closed, not counted",
+  closed: "not judged: its market was closed, or the desk was not running",
   unknown: "nothing is known: the desk was not running, or did not look",
 };
 

@@ -1,10 +1,13 @@
 """H01, H02: a machine that slept, and a clock that was set; by hand-moved clocks."""
 
-from datetime import datetime, timedelta
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from alerts.sleep import LEAP, Look, SleepWatch, leapt
+from alerts.sleep import LEAP, Look, SleepWatch, follow_clock, leapt
 from tests.alerts.scripted_feeds import MORNING, Bench
 from tests.dashboard.fakes import NIFTY, RELIANCE
 from tests.trading.scripted import request
@@ -199,3 +202,39 @@ async def test_an_exchange_at_another_speed_is_no_sleep(bed: Bed) -> None:
         await watch.look()
 
     assert bed.feed.reconnects == []
+
+
+async def test_h02_jobs_run_on_when_the_clock_was_set_back_and_none_runs_twice(bed: Bed) -> None:
+    runs = 0
+
+    async def job() -> None:
+        nonlocal runs
+        runs += 1
+
+    scheduler = AsyncIOScheduler(timezone=UTC)
+    scheduler.add_job(job, "interval", seconds=0.05, id="job", max_instances=1, coalesce=True)
+    scheduler.start()
+    bed.watch.leaps.subscribe(lambda leap: follow_clock(scheduler, leap))
+    try:
+        await bed.awake()
+        [planned] = scheduler.get_jobs()
+        planned.modify(next_run_time=planned.next_run_time + timedelta(hours=1))
+        bed.clock.step_wall(-3600)  # so it looks to the scheduler, whose clock nobody can move here
+        await asyncio.sleep(0.2)
+        rested, began = runs, time.monotonic()
+        await bed.looks(1)
+        await asyncio.sleep(0.3)
+        took = time.monotonic() - began
+    finally:
+        scheduler.shutdown(wait=False)
+
+    assert rested == 0
+    assert 1 <= runs <= took / 0.05 + 2
+
+
+async def test_it_goes_on_looking_whatever_a_look_meets(bed: Bed) -> None:
+    broken = SleepWatch(bed.desk, wall=lambda: [][0])
+    task = asyncio.create_task(broken.run())
+    await asyncio.sleep(0.05)
+    assert not task.done()
+    task.cancel()
