@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, S
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -43,7 +44,7 @@ from alerts.pnl_levels import PnlLevels
 from alerts.recovery import Recovery
 from alerts.routing import Routing, Way, quiet_hours
 from alerts.sight import Lookout, Sources
-from alerts.sleep import SleepWatch
+from alerts.sleep import SleepWatch, follow_clock
 from alerts.telling import Draft, Teller
 from alerts.vitals import LoopVitals
 from alerts.watchdog import Watchdog
@@ -77,9 +78,10 @@ from storage.database import open_database
 from storage.drills import DatabaseDrillJournal
 from storage.filled_candles import FilledCandles
 from storage.folder import DataFolder, own_secret
-from storage.gaps import DatabaseGapLedger
+from storage.gaps import DatabaseGapLedger, Fact, keep_fact
 from storage.journal import DatabaseJournal
 from storage.latch import KeptWord, LiveDay, Word
+from storage.moments import to_ms
 from storage.order_journal import DatabaseOrderJournal
 from storage.paper_ledger import DatabasePaperLedger
 from storage.people import DatabasePeople
@@ -126,7 +128,7 @@ CANARIES: Final = ("NSE_INDEX|Nifty 50", "NSE_INDEX|Nifty Bank")
 LIBRARIES: Final = ("nicegui", "sqlmodel", "apscheduler", "websocket-client", "protobuf")
 SHUTDOWN: Final = 2.0  # seconds for what waits for a broker; the disk has what it needs to go on
 OPEN_FILES: Final = 8_192  # programs may hold 1,200 sockets, and some systems begin with 256
-FUNDS_AFTER: Final = timedelta(seconds=1)  # after a fill
+ACCOUNTS_AFTER: Final = timedelta(seconds=1)  # after a fill, or a new token
 CALENDAR_DAYS: Final = 8  # of the broker's timings, today included
 
 
@@ -462,6 +464,7 @@ class Vigil:
         """Make the object that executes for each account; with a stream where there is one."""
         self.portfolio_feeds: dict[str, UpstoxPortfolioFeed] = {}
         self.papers: dict[str, PaperBroker] = {}
+        self.paper_marks: Marks | None = None
         if self.world.execution == "paper":
             self.papers = self._paper_brokers(quotes)
             return dict(self.papers)
@@ -573,6 +576,7 @@ class Vigil:
         gate.add(self.orders.too_fast, exits_too=True)
         gate.add(in_session(self.hours, self.clock), exits_too=True)
         gate.add(self.cycle.reason)
+        gate.add(lambda request: self.watchers.sleep.reason(request))
         gate.add(on_a_sound_disk(self.journal.stats))
 
     def _at_work(self, _: OrderRequest) -> str:
@@ -670,6 +674,9 @@ class Vigil:
         self.market_data.ticks.subscribe(self.candles.add)
         self.market_data.late.subscribe(self.candles.add)
         self.feed.changes.subscribe(self._on_feed)
+        self.feed.changes.subscribe(self._on_connection)
+        for stream in self.portfolio_feeds.values():
+            stream.changes.subscribe(self._on_connection)
         self.feed.changes.subscribe(self.watch.on_change)
         self.recorder = Recorder(self.writer, self.clock, is_mock=self.world.is_mock)
         self.recorder.follow(self.market_data, self.candles, self.feed)
@@ -687,7 +694,7 @@ class Vigil:
         """Start what needs the loop; whatever fails is shown on the page and by /health."""
         progress = self.desk.progress
         try:
-            self._keep_running(self.vitals.run())
+            self.keep_running(self.vitals.run())
             await self.orders.start()  # before any broker can tell of an order
             for paper in self.papers.values():
                 await paper.start()
@@ -696,7 +703,7 @@ class Vigil:
             self._start_feeds()
             self._schedule()
             self.watchers.start(self.scheduler)
-            self._keep_running(self._first_look())
+            self.keep_running(self._first_look())
             progress.stage = "ready"
         except Exception:
             progress.stage, progress.reason = "failed", "see the log"
@@ -712,11 +719,21 @@ class Vigil:
             self._undo.callback(feed.stop)
 
     def _on_fills(self, _: OrderFills) -> None:
-        """Ask soon what there is to spend now; of many fills once, a moment after the last."""
+        """Ask soon what there is to spend now."""
+        self._check_accounts_soon()
+
+    def _on_connection(self, change: FeedChange) -> None:
+        """Ask who is signed in once a feed gets in that was refused: there is a new token."""
+        signed_out = any(state.signed_in is False for state in self.accounts.all())
+        if signed_out and change.after is FeedState.OPEN:
+            self._check_accounts_soon()
+
+    def _check_accounts_soon(self) -> None:
+        """Of many reasons within a second, once, after the last."""
         if self.desk.progress.stage == "ready":
-            at = datetime.now(UTC) + FUNDS_AFTER
+            at = datetime.now(UTC) + ACCOUNTS_AFTER
             self.scheduler.add_job(
-                self.accounts.check, "date", run_date=at, id="funds", replace_existing=True
+                self.accounts.check, "date", run_date=at, id="accounts soon", replace_existing=True
             )
 
     def _on_account(self, state: AccountState) -> None:
@@ -725,7 +742,7 @@ class Vigil:
         if state.account.primary and state.signed_in is False and heard:
             self.feed.reconnect(f"account {state.account.id} is not signed in: {state.reason}")
 
-    def _keep_running(self, work: Coroutine[None, None, None]) -> None:
+    def keep_running(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         task.add_done_callback(_tell_failure)
         self._undo.callback(task.cancel)
@@ -970,7 +987,8 @@ class Watchers:
         vigil, desk = self._vigil, self._desk
         self.recovery = Recovery(desk, self.monitor, self.incidents, desk.clock)
         self.monitor.also(self.recovery.findings)
-        self.sleep = SleepWatch(desk, wall=lambda: datetime.now(UTC))
+        marks = [marks for marks in (vigil.paper_marks,) if marks not in (None, desk.marks)]
+        self.sleep = SleepWatch(desk, wall=lambda: datetime.now(UTC), marks=marks)
         self.monitor.also(self.sleep.findings)
         self.gap_filling = GapFilling(
             desk,
@@ -981,12 +999,21 @@ class Watchers:
         self.checklist = Checklist(
             desk,
             self.limits,
-            write=vigil.recorder.heartbeat,
+            write=self._written,
             disk_free=self._disk_free,
             token_ends=self._token_ends,
             phone=self._round_trip if self.wire else None,
             tell=self._tell,
         )
+
+    async def _written(self) -> None:
+        """Return when something is on the disk."""
+        desk = self._desk
+        alive = to_ms(desk.clock.now())
+        kept = self._vigil.writer.submit(
+            lambda c: keep_fact(c, Fact.ALIVE, alive, is_mock=desk.world.is_mock)
+        )
+        await asyncio.wrap_future(kept)
 
     async def _round_trip(self) -> str:
         assert self.bot is not None, "there is a bot where there is a wire"
@@ -1125,7 +1152,8 @@ class Watchers:
         add(self.monitor.look, "interval", seconds=given.every_seconds, id="watch")
         add(self.recovery.look, "interval", seconds=given.recovery_seconds, id="recovery")
         add(self.teller.look, "interval", seconds=1, id="alerts")
-        add(self.sleep.look, "interval", seconds=0.5, id="sleep")
+        self._vigil.keep_running(self.sleep.run())
+        self.sleep.leaps.subscribe(partial(follow_clock, scheduler))
         add(self.gap_filling.look, "interval", seconds=5, id="gaps")
         add(self.checklist.morning, "interval", seconds=30, id="checklist")
         add(self._refresh_uptimes, "interval", minutes=5, id="uptimes")

@@ -27,9 +27,10 @@ class Change:
     """One key went from one condition to another, or became graver.
 
     `finding` is the latest, or the last one of what is over. `occasion` is what to tell of it,
-    None: nothing. `began` is when the trouble began, which may be before it was seen. `why` says
-    why it is over if it is not known to be mended. `flaps` counts how often it went down lately;
-    of what is on and off, `present` says which it is right now.
+    None: nothing. `began` is when the trouble began, which may be before it was seen, and `gone`
+    since when it is not found any more, which is before that is proven. `why` says why it is over
+    if it is not known to be mended. `flaps` counts how often it went down lately; of what is on
+    and off, `present` says which it is right now.
     """
 
     key: str
@@ -42,6 +43,12 @@ class Change:
     why: str = ""
     flaps: int = 0
     present: bool = True
+    gone: datetime | None = None
+
+    @property
+    def ended(self) -> datetime:
+        """Return when the trouble was over, of one that is."""
+        return self.gone or self.at
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,7 @@ class _Matter:
     there: bool = False  # while flapping: is it down at this moment, and since when
     there_since: float = 0.0
     held_back: bool = False
+    gone: datetime | None = None  # since when it is not found
     changes: deque[float] = field(default_factory=deque)  # proven ones, both ways
 
 
@@ -128,7 +136,7 @@ class States:
         return matter
 
     def _found(self, matter: _Matter, finding: Finding, at: "_Moment") -> Change | None:
-        matter.finding, matter.held_back = finding, False
+        matter.finding, matter.held_back, matter.gone = finding, False, None
         counts = at.monotonic - matter.counted >= APART
         if counts:
             matter.counted = at.monotonic
@@ -189,7 +197,7 @@ class States:
     # what was not
 
     def _missing(self, matter: _Matter, at: "_Moment", rests: bool) -> Change | None:
-        matter.held_back = False
+        matter.held_back, matter.gone = False, matter.gone or at.now
         if matter.condition is Condition.PENDING:
             return _to(matter, Condition.CLOSED if rests else Condition.OK, at)
         if matter.condition not in LASTING:
@@ -219,7 +227,7 @@ class States:
     def _hold_back(self, finding: Finding, matter: _Matter | None, at: "_Moment") -> None:
         """Keep what was told of a key as it is, and forget what was not proven yet."""
         matter = matter or self._begin(finding, at)
-        matter.held_back, matter.good = True, 0
+        matter.held_back, matter.good, matter.gone = True, 0, None
         if matter.condition is Condition.PENDING:
             matter.condition, matter.since = Condition.OK, at.now
 
@@ -266,6 +274,7 @@ def _to(
         why,
         flaps=(len(matter.changes) + 1) // 2,
         present=matter.there or Condition.FLAPPING not in (before, after),
+        gone=matter.gone,
     )
 
 

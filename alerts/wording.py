@@ -110,7 +110,7 @@ def named(instruments: Sequence[str], sight: Sight) -> str:
 
 
 def lasted(change: Change, incident: Incident | None) -> timedelta:
-    return change.at - (incident.began if incident else change.began)
+    return change.ended - (incident.began if incident else change.began)
 
 
 def others(down: Sequence[Finding]) -> str:

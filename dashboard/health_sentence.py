@@ -99,16 +99,11 @@ def _nothing_known(desk: Desk) -> Iterator[ComponentHealth]:
 def _watched(desk: Desk, watch: Watch) -> Iterator[_Trouble]:
     """Yield the components that the watch found in trouble, each with its cause."""
     now, known, incidents = desk.clock.now(), watch.components(), watch.open_incidents()
-    down = [health for health in known if health.condition in IN_TROUBLE]
-    for health in down:
+    for health in (each for each in known if each.condition in IN_TROUBLE):
         word = "down" if health.condition is Condition.DOWN else "on and off"
         since = f" since {fmt.moment(health.since, now)}" if health.since else ""
         words = f"{health.name} {word}{since}, {_cause(health, incidents)}"
         yield _Trouble(health.component, health.about, words)
-    unknown = [health.name for health in known if health.condition is Condition.UNKNOWN]
-    if down and unknown:
-        words = f"nothing can be said of {', '.join(unknown)} meanwhile"
-        yield _Trouble(Component.PROCESS, "unknown", words)
 
 
 def _cause(health: ComponentHealth, incidents: Sequence[Incident]) -> str:

@@ -67,7 +67,7 @@ async def test_f01_a_silent_feed_is_told_once_and_once_that_it_is_back() -> None
     await rig.live(3)
 
     assert rig.occasions == [BEGIN, END]
-    assert rig.titles[1] == "MARKET FEED BACK after 23 s · about 798 ticks missed"
+    assert rig.titles[1] == "MARKET FEED BACK after 22 s · about 798 ticks missed"
     assert rig.told[1].lines[-1] == "All other components are up"
     assert [a.key for a in rig.told] == ["no_prices"] * 2
     (incident,) = rig.journal.kept.values()

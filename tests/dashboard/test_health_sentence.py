@@ -80,16 +80,6 @@ def test_an_incident_of_another_account_is_not_its_cause(
     assert troubles(desk) == ["portfolio stream of main down, silent"]
 
 
-def test_what_nothing_can_be_said_of_is_named_while_something_is_down(
-    desk: Desk, watch: ScriptedWatch
-) -> None:
-    watch.becomes(Component.CLOCK, condition=Condition.DOWN, since=None, words="no network here")
-    watch.becomes(Component.REST, condition=Condition.UNKNOWN)
-
-    said = ["clock down, no network here", "nothing can be said of REST meanwhile"]
-    assert troubles(desk) == said
-
-
 def test_a_blind_watch_is_not_believed_and_the_parts_still_speak(
     desk: Desk, watch: ScriptedWatch
 ) -> None:
