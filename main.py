@@ -109,7 +109,7 @@ from trading.hours import IST, Phase, SpecialSession, TradingHours
 from trading.latch import LiveLatch
 from trading.market_data import MarketDataService
 from trading.marks import Marks
-from trading.model import Mode
+from trading.model import Mode, segment_of
 from trading.order import Account, AccountState, OrderFills, OrderRequest
 from trading.orders import Gate, OrderManager, Patience, in_session, on_a_sound_disk
 from trading.paper import PaperBroker, PaperRules
@@ -904,6 +904,7 @@ class Watchers:
             ways=tuple(self._way(channel.name) for channel in channels),
             quiet=quiet_hours(self._settings.quiet.hours, holidays=self._settings.quiet.holidays),
             has_session=self._has_session,
+            trades=self._trades,
             storm=self._settings.quiet.storm,
         )
         self.teller = Teller(clock, self.journal, self.routes)
@@ -944,6 +945,14 @@ class Watchers:
             for segment in SEGMENTS
             for session in hours.sessions(segment, day)
         )
+
+    def _trades(self, at: datetime) -> bool:
+        """Return whether a market is open in which the trader looks, holds or dealt today."""
+        desk = self._desk
+        keys = {*desk.subscriptions.wanted().modes}
+        keys |= {position.instrument_key for position in desk.positions.positions()}
+        keys |= {order.request.instrument_key for order in desk.orders.orders()}
+        return any(desk.hours.is_open(segment, at) for segment in set(map(segment_of, keys)))
 
     def _build_watch(self) -> None:
         desk, clock = self._desk, self._desk.clock
@@ -1155,7 +1164,7 @@ class Watchers:
         self._vigil.keep_running(self.sleep.run())
         self.sleep.leaps.subscribe(partial(follow_clock, scheduler))
         add(self.gap_filling.look, "interval", seconds=5, id="gaps")
-        add(self.checklist.morning, "interval", seconds=30, id="checklist")
+        add(self.checklist.morning, "interval", seconds=1, id="checklist")
         add(self._refresh_uptimes, "interval", minutes=5, id="uptimes")
         if given.pnl_levels:
             add(self.pnl_levels.look, "interval", seconds=1, id="P&L levels")

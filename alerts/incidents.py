@@ -20,6 +20,7 @@ KEPT: Final = 50  # that are over, in memory: one that flaps goes on with its ow
 RETRY: Final = 2.0  # seconds, while the disk refuses
 LOOK_BACK: Final = timedelta(days=1)
 OVER_AT_START: Final = "over when the desk had started again"
+WITHOUT_IT: Final = "it is over without it"  # of what was still under way then
 
 
 class IncidentBook:
@@ -142,7 +143,11 @@ class IncidentBook:
         incident = self._open.get(key)
         if incident is None:
             return None
-        over = self._put(replace(_missed(incident, ticks_missed), ended=at))
+        steps = tuple(
+            replace(step, result=WITHOUT_IT) if step.result == UNDER_WAY else step
+            for step in incident.steps
+        )
+        over = self._put(replace(_missed(incident, ticks_missed), steps=steps, ended=at))
         del self._open[key]
         self._over = [*self._over[-KEPT + 1 :], over]
         return over

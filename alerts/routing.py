@@ -31,7 +31,10 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """The hours (IST) in which only what is critical makes a sound; equal ends mean none."""
+    """The hours (IST) in which only what is critical makes a sound; equal ends mean none.
+
+    They count while nothing trades: a fill of the evening is news, whatever the clock says.
+    """
 
     begin: time = time.min
     end: time = time.min
@@ -40,13 +43,15 @@ class Quiet:
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """`has_session` says of a date in India whether anything trades; `storm` is how many messages
-    that are not critical a person gets in ten minutes.
+    """`has_session` says of a date in India whether anything trades, `trades` of a moment whether
+    a market that the trader is in does; `storm` is how many messages that are not critical a person
+    gets in ten minutes.
     """
 
     ways: tuple[Way, ...] = ()
     quiet: Quiet = Quiet()
     has_session: Callable[[date], bool] = lambda day: True
+    trades: Callable[[datetime], bool] = lambda at: False
     storm: int = 20
 
     def way(self, name: str) -> Way:
@@ -110,6 +115,8 @@ def quiet_hours(words: str, *, holidays: bool) -> Quiet:
 
 def quiet_until(routing: Routing, at: datetime) -> datetime | None:
     """Return when the quiet time of this moment ends (UTC); None if it is not quiet."""
+    if routing.trades(at):
+        return None
     end = at
     while end - at < LONGEST_QUIET and (later := _quiet_end(routing, end)) is not None:
         end = later

@@ -77,6 +77,18 @@ def test_quiet_hours_within_a_day_and_none_at_all() -> None:
     assert quiet_until(routing(quiet_hours("", holidays=False)), ist(21, 3)) is None
 
 
+def test_nothing_is_quiet_while_a_market_that_the_trader_is_in_is_open() -> None:
+    """A fill in commodities at 22:30 waited for the morning's digest."""
+    evening, after = ist(19, 23, 0), ist(19, 23, 30)
+    open_late = Routing(WAYS, NIGHTS, weekday, trades=lambda at: at < after)
+    told = alert(severity=Severity.INFO)
+
+    assert quiet_until(open_late, evening) is None
+    found = posts(open_late, told, now=evening.astimezone(UTC), weight=told.severity)
+    assert found[0].not_before == evening
+    assert quiet_until(open_late, after) == ist(20, 7, 0)
+
+
 def test_a_calendar_without_sessions_does_not_silence_the_desk_for_ever() -> None:
     never = Routing(WAYS, NIGHTS, lambda day: False)
 

@@ -1,4 +1,4 @@
-"""A desk at work with its watch at a tenth of its times, and what it says: alerts, incidents, chat."""
+"""A desk at work with its watch at a tenth of its times, and what that says to whom."""
 
 import re
 import time
@@ -13,7 +13,6 @@ from settings import Quiet, Settings, Watch
 from simulator.server import SimulatedExchange
 from simulator.telegram_chat import OWNER, Delivered, Message
 from tests.faults.scene import Scene
-from tests.rig import Rig
 from tests.rig import settings as settings_of
 from trading.health import Alert, Check, Incident, Occasion
 
@@ -79,7 +78,9 @@ class Watched(Scene):
     def changed_at(self, key: str, occasion: Occasion) -> float:
         return next(at for at, c in self.found if (c.key, c.occasion) == (key, occasion))
 
-    def keys(self) -> set[str]:
+    @property
+    def wrong(self) -> set[str]:
+        """Return the keys of what is found right now."""
         return {finding.key for finding in self.watchers.monitor.findings()}
 
     def input(self, name: str) -> Check:
@@ -187,10 +188,6 @@ async def watched(
 async def settled(desk: Watched) -> None:
     """Wait until nothing is found any more that belongs to the start."""
     await desk.until(
-        lambda: not desk.keys() and desk.watchers.monitor.looks > 1, within=10, what="all well"
+        lambda: not desk.wrong and desk.watchers.monitor.looks > 1, within=10, what="all well"
     )
     desk.found.clear()
-
-
-def rig_of(desk: Rig) -> Rig:
-    return desk
