@@ -351,11 +351,12 @@ class Vigil:
 
     def _clock(self) -> Clock:
         if self.exchange:
-            return ExchangeTime(self.exchange.clock.now)
+            time = self.exchange.clock
+            return ExchangeTime(time.now, lambda: time.speed)
         if self.world.is_mock:
             self.simulator_time = SimulatorTime(self._settings.upstox.base_url)
             self.simulator_time.ask()
-            return ExchangeTime(self.simulator_time.now)
+            return ExchangeTime(self.simulator_time.now, self.simulator_time.speed)
         return SystemClock()
 
     def _build_storage(self, folder: Path) -> None:

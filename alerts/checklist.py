@@ -19,6 +19,7 @@ SHOWN: Final = timedelta(minutes=15)  # before the opening: at 09:00 of an ordin
 SENT: Final = timedelta(minutes=10)  # 09:05
 EARLY: Final = timedelta(hours=1)  # both, for a special session: nobody expects it
 SEGMENTS: Final = ("NSE_EQ", "NSE_FO")
+SETTLES: Final = 15.0  # seconds that a start may take to know what the list is about
 TEST_TICK: Final = 5.0  # seconds that the feed may take to answer
 WRITE: Final = 5.0  # seconds that the disk may take
 BEAT: Final = 0.1  # seconds between two looks for the test tick
@@ -112,6 +113,7 @@ class Checklist:
         self._tell = tell
         self._segments = segments
         self._pause = pause
+        self._began = desk.clock.monotonic()
         self._shown: datetime | None = None  # the opening for which it was run
         self._sent: datetime | None = None
 
@@ -137,7 +139,7 @@ class Checklist:
         """Run the list when it is to be shown, and again when it is to be sent; a job."""
         now = self._desk.clock.now()
         due = plan(self._desk.hours, self._segments, now.astimezone(IST).date())
-        if due is None or now >= due.opening:
+        if due is None or now >= due.opening or not self._is_settled():
             return
         if now >= due.send and self._sent != due.opening:
             self._shown = self._sent = due.opening
@@ -145,6 +147,19 @@ class Checklist:
         elif now >= due.show and self._shown != due.opening:
             self._shown = due.opening
             await self.run()
+
+    def _is_settled(self) -> bool:
+        """Return whether a desk that was just started has heard of everything once."""
+        desk = self._desk
+        stats = [desk.feed.stats(), *(feed.stats() for feed in desk.portfolio_feeds.values())]
+        if desk.clock.monotonic() - self._began >= SETTLES:
+            return True  # what is not known by now is worth telling
+        return (
+            all(state.signed_in is not None for state in desk.accounts.all())
+            and all(desk.cycle.confirmed_age(s.account.id) is not None for s in desk.accounts.all())
+            and all(feed.state is FeedState.LIVE for feed in stats)
+            and all(desk.catalogue.get(key) is not None for key in desk.canaries)
+        )
 
     # the ten
 

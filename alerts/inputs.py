@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from alerts.sight import FeedSight, Sight
+from alerts.sight import FeedSight, Sight, late_by
 from alerts.words import count, duration
 from trading.books import Books
 from trading.health import Check
@@ -128,12 +128,12 @@ def _storage(sight: Sight) -> Check:
 
 
 def _loop(sight: Sight) -> Check:
-    lag = sight.vitals.loop_lag_max
+    usual, lag = sight.vitals.loop_lag.p99, late_by(sight)
     fix = "Close pages and programs that keep this machine busy"
-    if lag is None:
+    if usual is None:
         return Check("Desk", False, "not measured yet", fix, grave=False)
-    good = lag <= sight.limits.loop_lag_ms
-    return Check("Desk", good, f"answers within {lag:.0f} ms", fix, grave=False)
+    words = f"answers within {usual if lag is None else lag:.0f} ms"
+    return Check("Desk", lag is None, words, fix, grave=False)
 
 
 def _because(reason: str) -> str:

@@ -243,9 +243,7 @@ class Monitor:
                     book.step(change.key, "stopped judging", change.why)
                 missed = ticks_missed(change, sight.market)
                 counted = change.before is Condition.FLAPPING and not change.present
-                return book.end(
-                    change.key, change.ended, ticks_missed=None if counted else missed
-                )
+                return book.end(change.key, change.ended, ticks_missed=None if counted else missed)
             case _:
                 if change.after is not Condition.FLAPPING:
                     return book.of(change.key)

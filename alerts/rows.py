@@ -116,7 +116,7 @@ def _clock(sight: Sight) -> Row:
 def _channels(component: Component, channels: list[ChannelSight]) -> Row:
     used = [channel.health for channel in channels if channel.health.state != "off"]
     if not used:
-        return Row(component, "off: nothing is configured", condition=Condition.UNKNOWN)
+        return Row(component, "nothing is configured", condition=Condition.OFF)
     last = max((c.last_sent for c in used if c.last_sent is not None), default=None)
     sent = f"last message {clock(last)}" if last else "no message yet"
     queued = sum(channel.queued for channel in used)

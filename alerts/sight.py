@@ -25,6 +25,7 @@ STOOD: Final = 60  # samples, a second apart, of a feed's rate while it was well
 NOT_TRADING: Final = frozenset(
     {"PRE_OPEN_START", "PRE_OPEN_END", "NORMAL_CLOSE", "CLOSING_START", "CLOSING_END"}
 )
+ONCE: Final = 3.0  # times the limit of the loop's lag: worth telling though it was one pause
 REFUSALS: Final = (FeedState.REFUSED, FeedState.CONTESTED)
 CONNECTED: Final = (FeedState.OPEN, FeedState.LIVE)
 
@@ -235,6 +236,19 @@ class Sources:
     disk_free: Callable[[], int | None] = unknown_room  # bytes where the database lies
     token_ends: Callable[[], Mapping[str, datetime]] = no_endings  # by account, UTC
     rest: Mapping[str, Callable[[], RestStats]] = field(default_factory=dict)  # by account
+
+
+def late_by(sight: Sight) -> float | None:
+    """Return by how many ms the desk answers too late, None if it does not.
+
+    It does if it often is, or was once for so long that a person noticed: one pause of a second,
+    as when a page is built on a busy machine, is not worth a warning.
+    """
+    vitals, limit = sight.vitals, sight.limits.loop_lag_ms
+    often, once = vitals.loop_lag.p99, vitals.loop_lag_max
+    if often is not None and often > limit:
+        return often
+    return once if once is not None and once > ONCE * limit else None
 
 
 class Lookout:

@@ -1,5 +1,6 @@
 """The middle of the Alerts page: the ways to a person, what goes where, and who may listen."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -91,7 +92,7 @@ def draw_routes(tab: Tab, routes: Routes | None) -> None:
         _bar(slots, now)
         with ui.element("div").classes("v-passing"):
             group.cell("passing").mark("passing")
-        _matrix(board, routes, slots, now)
+        _matrix(routes, slots, now)
         hours = f"{routes.quiet_hours} IST" if routes.quiet_hours else "none"
         ui.label(f"Quiet hours: {hours}. {READ_ONLY}").classes("v-note").mark("routes-note")
 
@@ -109,11 +110,11 @@ def _bar(slots: list[bool], now: datetime) -> None:
             ui.label(f"{hour:02d}")
 
 
-def _matrix(board: AlertBoard, routes: Routes, slots: list[bool], now: datetime) -> None:
+def _matrix(routes: Routes, slots: list[bool], now: datetime) -> None:
     """Draw which level takes which way, by day and in quiet hours."""
     first = words.day_start(now)
     moments = {quiet: first + words.SLOT * n for n, quiet in reversed(list(enumerate(slots)))}
-    names = [channel.name for channel in board.channels]
+    names = _told_by(routes, moments.values())
     with ui.element("div").classes("v-routes").props('role="table"') as table:
         table.style(f"--channels: {len(names)}")
         for heading in ("", "this app", *names):
@@ -123,6 +124,15 @@ def _matrix(board: AlertBoard, routes: Routes, slots: list[bool], now: datetime)
             ui.label(IN_APP[severity])
             for name in names:
                 _route(routes, severity, name, moments)
+
+
+def _told_by(routes: Routes, moments: Iterable[datetime]) -> list[str]:
+    """Return the channels that anything goes through, in their order."""
+    found: dict[str, None] = {}
+    for at in moments:
+        for severity in GRAVEST_FIRST:
+            found |= dict.fromkeys(post.channel for post in routes.posts(severity, at))
+    return list(found)
 
 
 def _route(routes: Routes, severity: Severity, channel: str, moments: dict[bool, datetime]) -> None:

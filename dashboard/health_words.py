@@ -30,6 +30,7 @@ PILLS: Final = {
         "◐ on and off", Tone.WARN, "changes too often: told once, then when it is steady again"
     ),
     Condition.CLOSED: Shown("■ closed", Tone.MUTED, "its market is closed: not judged"),
+    Condition.OFF: Shown("■ off", Tone.MUTED, "nothing is configured: see settings.toml"),
     Condition.UNKNOWN: Shown("— not known", Tone.MUTED, "nothing can be said of it right now"),
 }
 NOT_JUDGED: Final = "nothing was judged: its market was closed, or the desk was not running"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -22,6 +22,7 @@ class Level(StrEnum):
     STALE = "stale"
     CLOSED = "closed"
     WAITING = "waiting"  # starting, or nothing was heard yet
+    OPENING = "opening"  # the session has begun, and no price of it has come yet
     BROKEN = "broken"  # whatever the age of the prices, something else is wrong
 
 
@@ -39,6 +40,7 @@ FEED_WORDS: Final[Mapping[Level, str]] = {
 }
 NO_CONTACT: Final = "NO CONTACT WITH THE APP"
 DEFAULT_SEGMENT: Final = "NSE_EQ"
+MARKET: Final = "Market"  # the input that says whether any wanted market is open
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +67,13 @@ def light(
     feed_reason: str,
     heard_age: float | None,
     now: datetime,
+    told: datetime | None = None,
     inputs: Sequence[Check] | None = None,
 ) -> Light:
     """Judge the desk as a whole; of several troubles the one that has to be healed first.
 
-    `inputs` are all that the watch checks, gravest first; None where nothing is watched.
+    `told` is when the exchange sent the newest price. `inputs` are all that the watch checks,
+    gravest first; None where nothing is watched.
     """
     if stage == "failed":
         return Light(Level.BROKEN, f"DO NOT TRADE: start failed, {reason}")
@@ -83,6 +87,8 @@ def light(
         waiting = "STARTING" if stage == "starting" else "DO NOT TRADE: no price yet"
         return Light(Level.WAITING, waiting)
     words = FEED_WORDS if inputs is None else TRADE_WORDS
+    if heard_age > STALE_AFTER and market.since and told and told < market.since:
+        return Light(Level.OPENING, "DO NOT TRADE: no price since the opening")
     if heard_age > STALE_AFTER:
         return Light(Level.STALE, words[Level.STALE])
     troubled = judged(_current(inputs or (), heard_age))
@@ -93,16 +99,18 @@ def light(
 
 
 def _current(inputs: Sequence[Check], heard_age: float) -> list[Check]:
-    """Leave out what the age of the newest price tells better than an input of a moment ago.
+    """Leave out what is known here better than an input of a moment ago tells it.
 
-    The market feed's was judged before this price came, or only says that prices are late.
+    The market feed's was judged before this price came, or only says that prices are late; and
+    whether the market is open was asked just now.
     """
-    return [
-        check
-        for check in inputs
-        if check.name.lower() != Component.MARKET_FEED
-        or (check.grave and (check.age is None or heard_age >= check.age))
-    ]
+    return [check for check in inputs if check.name != MARKET and not _is_past(check, heard_age)]
+
+
+def _is_past(check: Check, heard_age: float) -> bool:
+    if check.name.lower() != Component.MARKET_FEED:
+        return False
+    return not check.grave or (check.age is not None and heard_age < check.age)
 
 
 def judged(inputs: Sequence[Check]) -> Light | None:
@@ -139,7 +147,8 @@ def _closed(market: MarketState, now: datetime) -> str:
 def desk_light(desk: Desk, inputs: Sequence[Check] | None = None) -> Light:
     """Judge the desk; without `inputs`, by its prices and its feed alone."""
     now = desk.clock.now()
-    stats = desk.feed.stats()
+    stats, newest = desk.feed.stats(), desk.market_data.newest()
+    told = newest.exchange_ts if newest else 0
     return light(
         stage=desk.progress.stage,
         reason=desk.progress.reason,
@@ -148,6 +157,7 @@ def desk_light(desk: Desk, inputs: Sequence[Check] | None = None) -> Light:
         feed_reason=stats.reason,
         heard_age=desk.market_data.heard_age(),
         now=now,
+        told=datetime.fromtimestamp(told / 1000, UTC) if told > 0 else None,
         inputs=inputs,
     )
 
@@ -165,7 +175,8 @@ def countdown(market: MarketState, now: datetime) -> Countdown:
         return Countdown(f"Open{name}", "closes in", _ms(market.until))
     if market.phase is Phase.UNKNOWN:
         return Countdown("Hours not known", "", None)
-    return Countdown(f"{market.phase.value.capitalize()}{name}", "opens in", _ms(market.next_open))
+    verb = f"{market.next_name} opens in" if market.next_name else "opens in"
+    return Countdown(f"{market.phase.value.capitalize()}{name}", verb, _ms(market.next_open))
 
 
 def _ms(at: datetime | None) -> int | None:

@@ -126,7 +126,7 @@ class Stream:
         return FeedStats(
             feed=self.name,
             state=connection.state if connection else FeedState.STOPPED,
-            since=self._clock.now() - timedelta(seconds=now - changed),
+            since=self._clock.now() - timedelta(seconds=(now - changed) * self._clock.rate),
             reason=connection.reason if connection else "",
             is_mock=self._is_mock,
             frames=counters.frames,

@@ -15,8 +15,15 @@ class Clock(Protocol):
         """Return real seconds that only grow; every age is a difference of these."""
         ...
 
+    @property
+    def rate(self) -> float:
+        """Return how many seconds of wall time pass in one of those: 1, if nothing is simulated."""
+        ...
+
 
 class SystemClock:
+    rate = 1.0
+
     def now(self) -> datetime:
         return datetime.now(UTC)
 
@@ -30,8 +37,15 @@ class ExchangeTime:
     A stalled feed is as dangerous at sixty times the speed, so speed never touches an age.
     """
 
-    def __init__(self, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, now: Callable[[], datetime], rate: Callable[[], float] = lambda: 1.0
+    ) -> None:
         self._now = now
+        self._rate = rate
+
+    @property
+    def rate(self) -> float:
+        return self._rate()
 
     def now(self) -> datetime:
         return self._now()
@@ -42,6 +56,8 @@ class ExchangeTime:
 
 class ManualClock:
     """A clock that moves when a test says so; wall time and monotonic time can be split."""
+
+    rate = 1.0
 
     def __init__(self, now: datetime) -> None:
         self._now = now

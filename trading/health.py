@@ -67,6 +67,7 @@ class Condition(StrEnum):
     DOWN = "down"
     FLAPPING = "flapping"  # changed too often: told once, then silence until it is steady
     CLOSED = "closed"  # its market is closed: not judged, not counted
+    OFF = "off"  # not configured: neither good nor bad
     UNKNOWN = "unknown"  # our own network or the desk itself is in trouble
 
 
@@ -283,7 +284,7 @@ class Thresholds:
     order_unanswered: float = 5.0
     skew_warning: float = 2.0
     skew_critical: float = 30.0
-    loop_lag_ms: float = 1000.0
+    loop_lag_ms: float = 1000.0  # of one in a hundred answers, or three times that once
     token_minutes: int = 30  # before it ends, if a market is still open then
     undelivered: float = 120.0  # a channel that delivers nothing for so long
 

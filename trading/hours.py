@@ -84,6 +84,8 @@ class MarketState:
     name: str  # of the holiday or special session, else empty
     until: datetime | None  # when the phase ends, None if not within the look-ahead
     next_open: datetime | None  # while not open
+    next_name: str = ""  # of the session that opens then, if it is a special one
+    since: datetime | None = None  # when it opened today; None if it was open already, or is not
 
 
 class TradingHours:
@@ -112,8 +114,12 @@ class TradingHours:
         now = self._session_at(segment, at)
         phase = now.phase if now else Phase.CLOSED
         name = now.name if now else self._holidays.get((at.astimezone(IST).date(), segment), "")
-        opens = None if phase is Phase.OPEN else self._next_start(segment, at, Phase.OPEN)
-        return MarketState(phase, name, self.next_change(segment, at), opens)
+        until = self.next_change(segment, at)
+        if phase is Phase.OPEN:
+            return MarketState(phase, name, until, None, since=self._opened(segment, at))
+        following = self._next_session(segment, at, Phase.OPEN)
+        opens, named = (following.start, following.name) if following else (None, "")
+        return MarketState(phase, name, until, opens, named)
 
     def next_change(self, segment: str, at: datetime) -> datetime | None:
         """Return when `state` will next say something else, or None within the look-ahead."""
@@ -160,15 +166,23 @@ class TradingHours:
                 yield session.start
                 yield session.end
 
-    def _next_start(self, segment: str, at: datetime, phase: Phase) -> datetime | None:
+    def _next_session(self, segment: str, at: datetime, phase: Phase) -> Session | None:
         first = at.astimezone(IST).date()
-        starts = (
-            session.start
+        following = (
+            session
             for offset in range(LOOKAHEAD)
             for session in self.sessions(segment, first + timedelta(days=offset))
             if session.phase is phase and session.start > at
         )
-        return min(starts, default=None)
+        return min(following, key=lambda session: session.start, default=None)
+
+    def _opened(self, segment: str, at: datetime) -> datetime | None:
+        today = self.sessions(segment, at.astimezone(IST).date())
+        starts = (s.start for s in today if s.phase is Phase.OPEN and s.start <= at)
+        opened = max(starts, default=None)
+        if opened is None or self.is_open(segment, opened - timedelta.resolution):
+            return None
+        return opened
 
 
 def _grouped(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:

@@ -14,7 +14,7 @@ from telegram.error import TelegramError
 from alerts import words
 from alerts.bot.markup import Text, messages
 from alerts.bot.wire import Wire, in_our_words
-from trading.errors import BadRequest, RateLimited, Refused, VigilError
+from trading.errors import BadRequest, RateLimited, Refused, Retryable, Unanswered, VigilError
 from trading.health import Alert, Button, Occasion, Severity
 from trading.health_ports import Letter, Person
 from trading.signal import Signal
@@ -44,10 +44,14 @@ def create(settings: TelegramWay) -> "TelegramChannel | None":
 
 @dataclass(slots=True)
 class _Progress:
-    """The messages of a letter that have arrived in a chat, so that no attempt repeats them."""
+    """The messages of a letter that have arrived in a chat, so that no attempt repeats them.
+
+    `unsure`: the last attempt was not answered, so it may have arrived as well.
+    """
 
     arrived: list[int] = field(default_factory=list)
     done: bool = False
+    unsure: bool = False
 
 
 class TelegramChannel:
@@ -80,8 +84,11 @@ class TelegramChannel:
             if place.done:
                 continue
             try:
+                if place.unsure:
+                    await self._answers()
                 await self._send_to(chat, letter, place, keys=chat in owners)
             except VigilError as error:
+                place.unsure |= isinstance(error, Unanswered)
                 troubles.append(error)
                 if isinstance(error, RateLimited):
                     break
@@ -89,6 +96,19 @@ class TelegramChannel:
 
     async def close(self) -> None:
         """The wire is closed by whoever made it: the bot listens on it."""
+
+    async def _answers(self) -> None:
+        """Raise Retryable while Telegram answers nothing at all.
+
+        What may have arrived is sent once more at most, and an outage must not use that up.
+        """
+        try:
+            await self._wire.api.get_me()
+        except TelegramError as error:
+            trouble = in_our_words(error)
+            if isinstance(trouble, Unanswered):
+                trouble = Retryable(str(trouble))
+            raise trouble from error
 
     def _begun(self, number: int) -> dict[int, _Progress]:
         while len(self._progress) >= UNDER_WAY and number not in self._progress:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from alerts.sight import Sight
+from alerts.sight import Sight, late_by
 from trading.health import Component, Finding, Severity
 
 
 def check(sight: Sight) -> Iterator[Finding]:
-    lag = sight.vitals.loop_lag_max
-    if lag is not None and lag > sight.limits.loop_lag_ms:
+    lag = late_by(sight)
+    if lag is not None:
         yield Finding(
             rule="loop_lag",
             component=Component.PROCESS,

@@ -221,7 +221,7 @@ class _Listener:
             self.segments = {**self.segments, **decoded.segments}
         if decoded.exchange_ts > 0:
             now = self._clock.now().timestamp() * 1000
-            self.latency.note(now - decoded.exchange_ts)
+            self.latency.note((now - decoded.exchange_ts) / self._clock.rate)
 
     def _asked_for(self, ticks: list[Tick]) -> list[Tick]:
         asked = self.demand.asked

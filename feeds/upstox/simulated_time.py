@@ -20,9 +20,13 @@ class SimulatorTime:
     def __init__(self, base_url: str) -> None:
         self._base_url = base_url
         self._now = SystemClock().now
+        self._speed = 1.0
 
     def now(self) -> datetime:
         return self._now()
+
+    def speed(self) -> float:
+        return self._speed
 
     def ask(self) -> None:
         try:
@@ -33,4 +37,5 @@ class SimulatorTime:
             log.warning("%s does not tell its time; the clock stays as it is", self._base_url)
             return
         begun = time.monotonic()
+        self._speed = speed
         self._now = lambda: start + timedelta(seconds=(time.monotonic() - begun) * speed)

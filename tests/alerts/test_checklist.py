@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
-from alerts.checklist import NAMES, Checklist, plan, render
+from alerts.checklist import NAMES, SETTLES, Checklist, plan, render
 from tests.alerts.scripted_feeds import MORNING, Bench
 from tests.dashboard.fakes import BANK, MAIN, NIFTY, WEEKDAYS, MemoryCatalogue, instruments
 from trading.accounts import Accounts
@@ -321,6 +321,21 @@ async def test_a_desk_that_starts_late_sends_it_until_the_opening_and_not_after(
         await course(gate, at, 10)
 
         assert len(gate.told) == messages
+
+
+async def test_a_desk_that_was_just_started_knows_its_books_before_it_tells_of_them() -> None:
+    """One that was started at 09:07 said NOT READY, since it had asked for nothing yet."""
+    at = datetime(2025, 11, 26, 9, 7, tzinfo=IST)
+    gate, stuck = Gate(at), Gate(at)
+    await gate.list.morning()
+    assert not gate.told
+    await gate.ready()
+    await gate.list.morning()
+    assert [told.title for told in gate.told] == ["☀️ 09:07 READY  10 of 10"]
+
+    stuck.clock.advance(SETTLES)  # what is not known by then is worth telling
+    await stuck.list.morning()
+    assert stuck.told[0].title.startswith("☀️ 09:07 NOT READY")
 
 
 async def test_on_a_weekend_nothing_is_sent() -> None:

@@ -31,7 +31,7 @@ from trading.health import (
     Thresholds,
 )
 from trading.order import Order, OrderRequest, OrderStatus, OrderType, Product, Side
-from trading.ports import FeedState, RestStats
+from trading.ports import FeedState, Percentiles, RestStats
 
 NIGHT = MORNING + timedelta(hours=12)
 WARN, CRIT, INFO = Severity.WARNING, Severity.CRITICAL, Severity.INFO
@@ -463,9 +463,19 @@ def test_clock_skew_also_at_night(
         assert all(word in f.what for f in found)
 
 
-@pytest.mark.parametrize(("lag", "found"), [(None, 0), (nan, 0), (1000.0, 0), (1000.1, 1)])
-def test_loop_lag(sight: Sight, lag: float | None, found: int) -> None:
-    seen = replace(sight, vitals=replace(sight.vitals, loop_lag_max=lag))
+@pytest.mark.parametrize(
+    ("often", "once", "found"),
+    [
+        (None, None, 0),
+        (nan, nan, 0),
+        (1000.0, 3000.0, 0),
+        (5.0, 3000.1, 1),
+        (1000.1, 1200.0, 1),
+    ],
+)
+def test_loop_lag(sight: Sight, often: float | None, once: float | None, found: int) -> None:
+    lags = Percentiles(1.0, 2.0, often)
+    seen = replace(sight, vitals=replace(sight.vitals, loop_lag=lags, loop_lag_max=once))
 
     assert len(find("loop_lag", seen)) == found
 

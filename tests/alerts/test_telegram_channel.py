@@ -258,6 +258,22 @@ async def test_what_arrived_and_hung_is_unanswered(exchange: SimulatedExchange) 
     await wire.close()
 
 
+async def test_an_outage_does_not_use_up_the_second_attempt_of_what_may_have_arrived(
+    exchange: SimulatedExchange,
+) -> None:
+    """Two broken connections were enough to give up an alert, however long the outage."""
+    async with channel_of(exchange) as channel:
+        exchange.faults.set("telegram_refuse")
+        with pytest.raises(Unanswered):
+            await channel.send(letter())
+        for _ in range(3):
+            with pytest.raises(Retryable, match="did not answer"):
+                await channel.send(letter())
+        exchange.faults.clear()
+        await channel.send(letter())
+    assert len(chat(exchange)) == 1
+
+
 @pytest.mark.parametrize(
     ("changes", "buttons"),
     [

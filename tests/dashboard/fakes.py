@@ -110,9 +110,7 @@ class MemoryCatalogue:
     async def search(self, text: str, *, limit: int = 20) -> list[Instrument]:
         words = text.upper().split()
         found = [
-            i
-            for i in self.known.values()
-            if all(w in f"{i.title} {i.name}".upper() for w in words)
+            i for i in self.known.values() if all(w in f"{i.title} {i.name}".upper() for w in words)
         ]
         return found[:limit]
 

@@ -13,6 +13,7 @@ from trading.ports import FeedState
 NOW = datetime(2025, 11, 21, 12, 0, tzinfo=UTC)  # a Friday evening in India
 OPEN = MarketState(Phase.OPEN, "", NOW + timedelta(hours=1), None)
 MONDAY = datetime(2025, 11, 24, 3, 45, tzinfo=UTC)
+OPENED = MarketState(Phase.OPEN, "", NOW + timedelta(hours=6), None, since=NOW)
 CLOSED = MarketState(Phase.CLOSED, "", MONDAY, MONDAY)
 
 
@@ -38,6 +39,16 @@ def shown(**changes: Any) -> tuple[Level, str]:
         ({"heard_age": 5.1}, Level.STALE, "DO NOT TRADE: market feed silent"),
         ({"heard_age": None}, Level.WAITING, "DO NOT TRADE: no price yet"),
         ({"heard_age": None, "stage": "starting"}, Level.WAITING, "STARTING"),
+        (
+            {"market": OPENED, "told": NOW - timedelta(hours=18), "heard_age": 9.0},
+            Level.OPENING,
+            "DO NOT TRADE: no price since the opening",
+        ),
+        (
+            {"market": OPENED, "told": NOW + timedelta(seconds=1), "heard_age": 9.0},
+            Level.STALE,
+            "DO NOT TRADE: market feed silent",
+        ),
         ({"market": CLOSED}, Level.CLOSED, "MARKET CLOSED, opens Mon 09:15"),
         ({"market": CLOSED, "heard_age": None}, Level.CLOSED, "MARKET CLOSED, opens Mon 09:15"),
         (
@@ -69,6 +80,7 @@ UNREAD = Check("Books", False, "not read for 41 s", grave=False)
 SILENT = Check("Market feed", False, "live, last price 7 s ago", age=7.0)
 LATE = Check("Market feed", False, "live, last price 3 s ago", age=3.0, grave=False)
 DOWN = Check("Market feed", False, "connecting, last price 1 s ago", age=1.0)
+SHUT = Check("Market", False, "closed", grave=False)  # of a look before the opening
 FORBIDDEN = Check("Market feed", False, "refused: the token has ended")
 REFUSED = Check("Token", False, "token ended at 03:30")
 
@@ -85,6 +97,7 @@ REFUSED = Check("Token", False, "token ended at 03:30")
         ((REFUSED,), {"heard_age": 2.1}, Level.BROKEN, "DO NOT TRADE: token ended at 03:30"),
         ((SKEWED,), {"heard_age": 5.1}, Level.STALE, "DO NOT TRADE: market feed silent"),
         ((SILENT,), {"heard_age": 0.2}, Level.LIVE, "CAN TRADE"),  # a price came since
+        ((SHUT,), {}, Level.LIVE, "CAN TRADE"),
         ((LATE,), {"heard_age": 3.4}, Level.LATE, "CARE: prices late"),
         (
             (DOWN,),
@@ -121,6 +134,12 @@ def test_a_named_day_is_named() -> None:
 
     assert countdown(holiday, NOW).session == "Closed: Diwali"
     assert countdown(muhurat, NOW).session == "Open: Muhurat"
+
+
+def test_a_special_session_is_named_before_it_begins() -> None:
+    before = MarketState(Phase.CLOSED, "", MONDAY, MONDAY, "Muhurat")
+
+    assert countdown(before, NOW).verb == "Muhurat opens in"
 
 
 def test_a_market_that_never_closes_does_not_count_down_to_the_end_of_our_calendar() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from settings import Watch
 from tests.faults.dealing import Dealing
-from tests.faults.scene import DETECTED, NIFTY, QUICK, RECOVERED, STALL, quiet_for
+from tests.faults.scene import DETECTED, QUICK, RECOVERED, STALL, quiet_for
 from tests.faults.watching import ON_THE_PHONE, SHORT, Watched, settled, watched
 from tests.rig import FAST
 from trading.health import Component, Condition, Occasion, Severity
@@ -18,6 +18,7 @@ from trading.ports import FeedState
 
 # Times at a tenth (FAST, SHORT); a look each second and the second until all is clear are real.
 KEY = "no_prices"
+QUOTES = "/v2/market-quote/quotes"
 MARKET = Component.MARKET_FEED
 ALL_CLEAR = 2 * SHORT.every_seconds + 1.0  # seconds until two good looks have proven the end
 SILENCES = {
@@ -29,7 +30,9 @@ SILENCES = {
 
 async def goes_silent_and_comes_back(desk: Watched, fault: str, **parameters: object) -> None:
     """Make the fault, take it back, and compare what was said of it with what was."""
-    rate = desk.desk.feed.stats().tick_rate
+    before = desk.desk.feed.stats().ticks
+    await asyncio.sleep(2.0)  # for a usual rate
+    rate = (desk.desk.feed.stats().ticks - before) / 2.0
     desk.exchange.faults.set(fault, **parameters)
     began = time.monotonic()
     silent = await desk.alert(KEY, Occasion.BEGIN, within=DETECTED + 2)
@@ -68,7 +71,8 @@ async def goes_silent_and_comes_back(desk: Watched, fault: str, **parameters: ob
     assert all(step.result not in ("", "under way") for step in incident.steps)
     assert incident.alerts == 2
     assert abs(lasted - true) < 1.0  # product.md F10
-    assert incident.ticks_missed == pytest.approx(rate * true, rel=0.5)
+    assert incident.ticks_missed is not None
+    assert 0.5 < incident.ticks_missed / (rate * true) < 2  # an estimate, by another second's rate
     assert desk.input("Market feed").good
 
 
@@ -76,7 +80,6 @@ async def goes_silent_and_comes_back(desk: Watched, fault: str, **parameters: ob
 async def test_f01_f02_f04_silence_is_told_once_and_its_end_once(tmp_path: Path, row: str) -> None:
     fault, parameters = SILENCES[row]
     async with watched(tmp_path) as desk:
-        await asyncio.sleep(1.0)  # for a usual rate
         await goes_silent_and_comes_back(desk, fault, **parameters)
         assert not desk.watchers.watch.open_incidents()
 
@@ -133,7 +136,7 @@ async def test_f01_silence_over_open_positions_is_critical_and_their_prices_are_
         await dealing.ready()
         order = await dealing.buy()
         await dealing.becomes(order, OrderStatus.FILLED)
-        await desk.quiet()
+        await desk.on_the_phone("FILLED")
         before = len(desk.exchange.ledger.calls_to(QUOTES))
 
         def quoted() -> int:
@@ -145,6 +148,7 @@ async def test_f01_silence_over_open_positions_is_critical_and_their_prices_are_
         await desk.on_the_phone(f"{worse.name} · ")
         await desk.until(lambda: "quotes" in str(desk.watchers.incidents.of(KEY)), within=5)
         await desk.until(lambda: quoted() > 0, within=8, what="a quote")  # asked for after 5 s
+        await desk.until(lambda: desk.input("Market feed").grave, within=3, what="a red input")
         red = desk.input("Market feed")
         desk.exchange.faults.clear()
         back = await desk.alert(KEY, Occasion.END, within=RECOVERED + ALL_CLEAR)
@@ -165,10 +169,10 @@ async def test_f01_silence_over_open_positions_is_critical_and_their_prices_are_
 async def test_f01_forty_flaps_within_the_window_are_three_messages_at_most(
     tmp_path: Path,
 ) -> None:
-    """Ten minutes are 24 s here: a flap each 0.6 s; the ladder of the phone is not scaled."""
-    hasty = FAST.model_copy(update={"stall_seconds": 0.2, "backoff_open": 0.1})
+    """Ten minutes are 14 s here: a flap each 0.35 s; the ladder of the phone is not scaled."""
+    hasty = FAST.model_copy(update={"stall_seconds": 0.15, "backoff_open": 0.1})
     watch = Watch(
-        every_seconds=0.2, feed_silent=0.2, checks_to_ok=1, flaps=4, flap_window=24.0, steady=12.0
+        every_seconds=0.2, feed_silent=0.15, checks_to_ok=1, flaps=4, flap_window=14.0, steady=7.0
     )
     async with watched(tmp_path, feed=hasty, watch=watch, rate=2000.0) as desk:
         began = time.monotonic()
@@ -177,7 +181,7 @@ async def test_f01_forty_flaps_within_the_window_are_three_messages_at_most(
             await desk.until(lambda: KEY in desk.wrong, within=2, what="silence")
             desk.exchange.faults.clear()
             await desk.until(lambda: KEY not in desk.wrong, within=2, what="prices")
-            await asyncio.sleep(max(0.0, began + 0.6 * (number + 1) - time.monotonic()))
+            await asyncio.sleep(max(0.0, began + 0.35 * (number + 1) - time.monotonic()))
         took = time.monotonic() - began
         flapping = desk.watchers.incidents.of(KEY)
         print(f"40 flaps in {took:.1f} s: {desk.titles}")
@@ -191,14 +195,13 @@ async def test_f01_forty_flaps_within_the_window_are_three_messages_at_most(
 
 async def test_a_quiet_instrument_of_a_live_feed_is_no_trouble(tmp_path: Path) -> None:
     """Row 2 of part B, product.md F7: ten minutes are some seconds here."""
-    async with watched(tmp_path, watching=0, rate=4.0) as desk:
+    async with watched(tmp_path, rate=60.0) as desk:
         dealing = Dealing(desk.vigil)
         await dealing.ready()
         far = dealing.option(nth=30)
         order = await dealing.buy(instrument=far)
         await dealing.becomes(order, OrderStatus.FILLED)
-        await desk.until(lambda: desk.age(far.instrument_key) is not None, within=10)
-        await desk.quiet()
+        await desk.on_the_phone("FILLED")
         desk.alerts.clear()
         key, calls = far.instrument_key, desk.authorised()
         quiet = 6 * SHORT.position_stale
@@ -208,7 +211,9 @@ async def test_a_quiet_instrument_of_a_live_feed_is_no_trouble(tmp_path: Path) -
 
         await desk.until(lambda: (desk.age(key) or 0) > quiet, within=40, what="a quiet option")
         await quiet_for(2.0, at_peace)
-        assert (desk.age(NIFTY) or 0) < SHORT.position_stale
+        heard = desk.desk.market_data.heard_age()
+        assert heard is not None
+        assert heard < SHORT.feed_silent
         assert desk.alerts == []
         assert desk.authorised() == calls
 

@@ -1,5 +1,6 @@
 """A desk at work with its watch at a tenth of its times, and what that says to whom."""
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -8,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from alerts.states import Change
+from alerts.telling import Draft
 from main import Vigil, Watchers
 from settings import Quiet, Settings, Watch
 from simulator.server import SimulatedExchange
-from simulator.telegram_chat import OWNER, Delivered, Message
+from simulator.telegram_chat import OWNER, Asked, Delivered, Message
 from tests.faults.scene import Scene
 from tests.rig import settings as settings_of
-from trading.health import Alert, Check, Incident, Occasion
+from trading.health import Alert, ChannelHealth, Check, Component, Incident, Occasion, Severity
 
 # faults.md C0: times at a tenth. Looks stay a second apart: the feed's own news makes them sooner.
 SHORT = Watch(
@@ -124,11 +126,65 @@ class Watched(Scene):
         """Return the messages of their own that came since then (monotonic); edits make none."""
         return [d for d in self.delivered() if d.at >= since and d.what == "sendMessage"]
 
-    def calls(self, method: str) -> int:
-        return sum(asked.method == method for asked in self.exchange.telegram.asked)
+    def calls(self, method: str) -> list[Asked]:
+        """Return the calls of this method of the Bot API."""
+        return [asked for asked in self.exchange.telegram.asked if asked.method == method]
 
     async def say(self, text: str, **more: Any) -> int:
-        return int(self.exchange.phone(lambda chats: chats.say(text, **more)).number)
+        """Type a text on a phone; return the number of the message."""
+        message = await asyncio.to_thread(
+            self.exchange.phone, lambda chats: chats.say(text, **more)
+        )
+        return int(message.number)
+
+    async def press(self, message: Message, words: str, *, sender: int = OWNER) -> None:
+        """Press the button that says this, as a phone does that may be a moment behind."""
+        data = next(key.data for row in message.keys for key in row if words in key.words)
+        await self.press_again(message, data, sender=sender)
+
+    async def press_again(self, message: Message, data: str, *, sender: int = OWNER) -> None:
+        await asyncio.to_thread(
+            self.exchange.phone, lambda chats: chats.press(message.number, data, sender=sender)
+        )
+
+    async def asks(self, text: str, **more: Any) -> Message:
+        """Type a command and wait for the answer."""
+        number = await self.say(text, **more)
+        await self.until(
+            lambda: any(m.number > number for m in self.chat()), within=5, what=f"answer to {text}"
+        )
+        return next(m for m in self.chat() if m.number > number)
+
+    @property
+    def telegram(self) -> ChannelHealth:
+        return next(c for c in self.watchers.dispatcher.health() if c.name == "telegram")
+
+    def letters(self) -> list[tuple[str, str, str, str]]:
+        """Return state, title, severity and error of each letter, in their order."""
+        return [
+            (str(state), str(title), str(severity), str(error))
+            for state, title, severity, error in self.rows(
+                "SELECT state, title, severity, error FROM letters JOIN alerts"
+                " ON alerts.number = letters.alert ORDER BY letters.number"
+            )
+        ]
+
+    async def tell(
+        self,
+        title: str,
+        severity: Severity = Severity.WARNING,
+        *,
+        key: str = "",
+        lines: Sequence[str] = (),
+        occasion: Occasion = Occasion.BEGIN,
+    ) -> Alert:
+        """Have something told as every part of the desk tells it; return it as stored."""
+        alert = Alert(
+            key or title, Component.BOOKS, occasion, severity, self.desk.clock.now(), title,
+            tuple(lines), "/status", self.desk.world.word, is_mock=True,
+        )  # fmt: skip
+        (stored,) = await self.watchers.teller.tell([Draft(alert)])
+        return stored
 
     async def quiet(self, seconds: float = 1.2, *, within: float = 20.0) -> None:
         """Wait until nothing has come to the phone, and nothing waits, for so long."""

@@ -362,7 +362,7 @@ def not_flat(samples: Iterable[Sample], *, by: int) -> list[str]:
             calm[sample.calm].append(sample)
     if len(calm) < 2:
         return ["there are not two calm moments to compare"]
-    first, last = list(calm.values())[0], list(calm.values())[-1]
+    first, *_, last = calm.values()
     found = []
     for what in ("fds", "threads"):
         before = min(getattr(s, what) for s in first)

@@ -97,9 +97,9 @@ class Theatre:
         return ms + self.pace.ms(time.monotonic() - at)
 
     def ask(self, what: str) -> Any:
-        return httpx.get(
-            f"{self.exchange.url}/control/{what}", trust_env=False, timeout=60
-        ).json()["data"]
+        return httpx.get(f"{self.exchange.url}/control/{what}", trust_env=False, timeout=60).json()[
+            "data"
+        ]
 
     def api(self, path: str, **body: Any) -> httpx.Response:
         """Ask the desk's REST as a program does; with a body it is a POST."""
@@ -179,7 +179,7 @@ async def trade(scene: Theatre, nemesis: Nemesis) -> None:
     chance = random.Random(scene.seed + 1)
     rows = await asyncio.to_thread(lambda: scene.api("positions").json())
     keys = [row["instrument_key"] for row in rows]
-    lots = {row["instrument_key"]: row["lot_size"] for row in master(scene.exchange)}
+    lots = {row["instrument_key"]: row.get("lot_size", 1) for row in master(scene.exchange)}
     sent_at, met = 0.0, ""
     while True:
         on = nemesis.on if nemesis.on in TOUCHES_ORDERS else ""
@@ -277,9 +277,7 @@ def listen(scene: Theatre, stop: threading.Event) -> None:
         stop.wait(1.0)
 
 
-def _hear(
-    scene: Theatre, socket: websocket.WebSocket, stop: threading.Event, until: float
-) -> None:
+def _hear(scene: Theatre, socket: websocket.WebSocket, stop: threading.Event, until: float) -> None:
     try:
         while time.monotonic() < until and not stop.is_set():
             with contextlib.suppress(websocket.WebSocketTimeoutException):
@@ -341,8 +339,10 @@ def keep_arrivals(scene: Theatre) -> None:
 async def until(condition: Callable[[], Awaitable[str]], *, within: float) -> str:
     """Wait until nothing is left to wait for; return what still is after so long."""
     end = time.monotonic() + within
-    while (left := await condition()) and time.monotonic() < end:
+    left = await condition()
+    while left and time.monotonic() < end:
         await asyncio.sleep(1.0)
+        left = await condition()
     return left
 
 

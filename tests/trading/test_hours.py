@@ -97,6 +97,30 @@ def test_c01_the_header_can_say_what_comes_next(
     assert state.next_open == (ist(next_open) if next_open else None)
 
 
+def test_c01_the_header_can_say_since_when_it_is_open() -> None:
+    hours = TradingHours(RULES)
+
+    def since(segment: str, at: str) -> datetime | None:
+        return hours.state(segment, ist(at)).since
+
+    assert since(EQ, "2026-11-20 09:15:00") == ist("2026-11-20 09:15:00")
+    assert since(EQ, "2026-11-20 15:29:59") == ist("2026-11-20 09:15:00")
+    assert since(EQ, "2026-11-20 15:31:00") is None
+    assert since(MCX, "2026-11-20 17:30:00") == ist("2026-11-20 17:00:00")
+    assert since(MCX, "2026-11-21 00:30:00") is None  # it has not opened on this day
+    assert hours.state(EQ, ist("2026-11-08 17:00:00")).next_name == "Muhurat"
+
+
+def test_c01_a_session_that_follows_another_one_has_not_opened() -> None:
+    """Each midnight of an exchange that never closes would be an opening without a price."""
+    days = [date(2026, 11, 20), date(2026, 11, 21)]
+    always = [SpecialSession(day, EQ, Phase.OPEN, time(0, 0), time(0, 0), "") for day in days]
+    hours = TradingHours(HoursRules(specials=tuple(always)))
+
+    assert hours.state(EQ, ist("2026-11-21 00:00:00")).since is None
+    assert hours.state(EQ, ist("2026-11-21 12:00:00")).since is None
+
+
 def test_c01_an_extended_day_is_a_row_added_during_the_day() -> None:
     hours = TradingHours(RULES)
     day = date(2026, 11, 20)

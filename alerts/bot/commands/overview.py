@@ -24,6 +24,7 @@ GLYPHS: Final = {
     Condition.DOWN: "❌",
     Condition.FLAPPING: "〰️",
     Condition.CLOSED: "■",
+    Condition.OFF: "■",
     Condition.UNKNOWN: "?",
 }
 

@@ -1,0 +1,481 @@
+"""Started at a moment of the calendar and left alone: what the desk says and does until it is over.
+
+Each day runs at sixty times the speed, so a look of the watch, which is a second apart, is a minute
+of the market apart. Hours in which nothing begins or ends are skipped: the exchange's clock jumps.
+"""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dashboard.endpoints import report
+from dashboard.health_sentence import sentence
+from dashboard.light import countdown, desk_light, header_segment
+from feeds.upstox.token import FileToken
+from main import Vigil
+from settings import Run, Settings, Simulator, Storage, Upstox
+from simulator.build import Options, create_exchange
+from simulator.calendar import HolidayType, Listed, Span
+from simulator.server import SimulatedExchange
+from simulator.telegram_chat import Delivered
+from tests.faults.dealing import Dealing
+from tests.process.served import ROOT, Place, clean_environment, launched
+from tests.rig import FAST, FAST_ORDERS
+from tests.rig import settings as settings_of
+from trading.errors import Denied
+from trading.health import Alert, Occasion, Severity
+from trading.hours import IST
+from trading.order import OrderStatus, OrderType, Product, Side
+from trading.ports import FeedChange, FeedState
+
+SPEED = 60.0
+THURSDAY = "2025-06-12"  # ordinary, and options expire
+AUTHORIZE = "/v3/feed/market-data-feed/authorize"
+STREAM_AUTHORIZE = "/v2/feed/portfolio-stream-feed/authorize"
+GOOD = "● All systems good"
+# Fresh prices, and an input that is judged again at the next look: no alarm.
+UNALARMED = ("CAN TRADE", "CARE: prices late")
+
+
+def ist(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=IST)
+
+
+class Day(Dealing):
+    """A desk whose words are written down as they change, with the exchange's time."""
+
+    def __init__(self, vigil: Vigil, exchange: SimulatedExchange | None = None) -> None:
+        super().__init__(vigil, exchange)
+        self.said: dict[str, list[tuple[datetime, str]]] = {}
+        self.alerts: list[Alert] = []  # stored ones
+        self.changes: list[FeedChange] = []
+        vigil.watchers.teller.stored.subscribe(self.alerts.append)
+        for feed in (self.desk.feed, *self.desk.portfolio_feeds.values()):
+            feed.changes.subscribe(self.changes.append)
+
+    async def listen(self) -> None:
+        """Write down what the header and the Health page say, for as long as it runs."""
+        while True:
+            for name, words in self._words().items():
+                told = self.said.setdefault(name, [])
+                if not told or told[-1][1] != words:
+                    told.append((self.now_ist, words))
+            await asyncio.sleep(0.05)
+
+    def _words(self) -> dict[str, str]:
+        desk = self.desk
+        now = desk.clock.now()
+        assert desk.watch is not None
+        state = desk.hours.state(header_segment(desk), now)
+        shown = countdown(state, now)
+        until = shown.until and datetime.fromtimestamp(shown.until / 1000, IST)
+        left = f"{shown.verb} {until:%d %b %H:%M}" if until else ""
+        return {
+            "light": desk_light(desk, desk.watch.watch.inputs()).text,
+            "health": sentence(desk),
+            "status": str(report(desk)["status"]),
+            "session": f"{shown.session}, {left}",
+        }
+
+    # time
+
+    @property
+    def now_ist(self) -> datetime:
+        return self.desk.clock.now().astimezone(IST)
+
+    def at(self, clock: str) -> datetime:
+        """Return this time of the day that the exchange has now."""
+        return ist(f"{self.now_ist:%Y-%m-%d}T{clock}")
+
+    async def comes(self, clock: str) -> None:
+        """Wait until the exchange has this time of its day."""
+        await self.reaches(self.at(clock))
+
+    async def reaches(self, moment: datetime) -> None:
+        real = (moment - self.now_ist).total_seconds() / self.exchange.clock.speed
+        await self.until(lambda: self.now_ist >= moment, within=real + 5, what=f"{moment:%H:%M}")
+
+    def skip(self, clock: str) -> None:
+        """Jump to this time of the exchange's day."""
+        self.exchange.clock.set(self.at(clock))
+
+    async def settled(self) -> None:
+        """Wait until the start is over: books read, all well; what was said until then is past."""
+        await self.ready()
+        await self.until(self._is_well, within=10, what="all well")
+        self.said.clear()
+
+    def _is_well(self) -> bool:
+        looks = self.vigil.watchers.monitor
+        return sentence(self.desk).startswith(GOOD) and looks.looks > 1 and not looks.findings()
+
+    # what was said
+
+    def words(self, name: str) -> list[str]:
+        return [words for _, words in self.said[name]]
+
+    def when(self, name: str, words: str) -> datetime:
+        """Return when this was said first."""
+        return next(at for at, said in self.said[name] if words in said)
+
+    def on_the_phone(self, words: str = "") -> list[Delivered]:
+        return [each for each in self.exchange.telegram.delivered if words in each.text]
+
+    async def tells(self, words: str, *, within: float = 5.0) -> Delivered:
+        """Wait for a message on the phone; return it."""
+        await self.until(
+            lambda: bool(self.on_the_phone(words)),
+            within=within,
+            what=f"{words!r} on the phone {[m.text for m in self.on_the_phone()]}",
+        )
+        return self.on_the_phone(words)[0]
+
+    @property
+    def alarms(self) -> list[str]:
+        """Return what the watch found worth telling."""
+        return [alert.title for alert in self.alerts if alert.kind == "health"]
+
+    async def incidents(self) -> list[str]:
+        since = self.desk.started - timedelta(days=3)
+        return [i.cause for i in await self.vigil.watchers.journal.incidents(since=since)]
+
+    async def refused(self, **changes: Any) -> str:
+        """Return why an order is not taken now."""
+        with pytest.raises(Denied) as denied:
+            await self.buy(**changes)
+        return str(denied.value)
+
+    # what the exchange saw, and what is on the disk
+
+    def dials(self) -> tuple[int, int]:
+        """Return how often the market feed and the portfolio stream shook hands."""
+        ledger = self.exchange.ledger
+        return len(ledger.handshakes), len(ledger.update_handshakes)
+
+    def asked(self, path: str) -> int:
+        return len(self.exchange.ledger.calls_to(path))
+
+    def authorised(self) -> tuple[int, int]:
+        return self.asked(AUTHORIZE), self.asked(STREAM_AUTHORIZE)
+
+    def minutes(self) -> list[str]:
+        """Return the minutes of all candles, the part of the day that was traded."""
+        rows = self.rows("select distinct start from candles order by start")
+        return [f"{datetime.fromtimestamp(start / 1000, IST):%d %H:%M}" for (start,) in rows]
+
+    def curve(self) -> list[datetime]:
+        rows = self.rows("select at from pnl_points order by at")
+        return [datetime.fromtimestamp(at / 1000, IST) for (at,) in rows]
+
+    def judged(self, name: str) -> list[datetime]:
+        """Return the minutes in which a component was judged at all."""
+        rows = self.rows("select start from component_minutes where name = ? and judged > 0", name)
+        return [datetime.fromtimestamp(start / 1000, IST) for (start,) in rows]
+
+    def listed(self, *, expiry: int) -> Any:
+        """Return a call above the money of the nearest expiry, 0, or of a later one."""
+        calls = [
+            i
+            for i in self.exchange.market.instruments.values()
+            if i.instrument_type == "CE" and i.underlying_symbol == "NIFTY"
+        ]
+        spot = self.exchange.market.quotes["NSE_INDEX|Nifty 50"].ltp
+        day = sorted({i.expiry for i in calls})[expiry]
+        return min(
+            (i for i in calls if i.expiry == day and i.strike > spot), key=lambda i: i.strike
+        )
+
+
+@asynccontextmanager
+async def day(
+    folder: Path,
+    start: str,
+    *,
+    prepare: Callable[[SimulatedExchange], None] = lambda _: None,
+    **rest: Any,
+) -> AsyncIterator[Day]:
+    """Start a desk at this moment of the calendar; it has begun once its start is over."""
+    given = {"speed": SPEED, "rate": 20.0, "instruments": 500, "opening": True, **rest}
+    vigil = Vigil(settings_of(folder, start=start, **given))
+    async with begun(vigil, prepare=prepare) as desk:
+        yield desk
+
+
+@asynccontextmanager
+async def begun(
+    vigil: Vigil,
+    exchange: SimulatedExchange | None = None,
+    *,
+    prepare: Callable[[SimulatedExchange], None] = lambda _: None,
+) -> AsyncIterator[Day]:
+    listening: asyncio.Task[None] | None = None
+    try:
+        desk = Day(vigil, exchange)
+        prepare(desk.exchange)
+        await vigil.start()
+        listening = asyncio.create_task(desk.listen())
+        await desk.settled()
+        yield desk
+    finally:
+        if listening is not None:
+            listening.cancel()
+            with suppress(asyncio.CancelledError):
+                await listening
+        await vigil.shutdown()
+
+
+def unalarmed(words: list[str], *also: str) -> bool:
+    return all(said.startswith((*UNALARMED, *also)) for said in words)
+
+
+async def test_an_ordinary_afternoon_ends_at_half_past_three_and_nothing_is_said_of_it(
+    tmp_path: Path,
+) -> None:
+    async with day(tmp_path, f"{THURSDAY}T15:20") as desk:
+        far = desk.listed(expiry=1)
+        waiting = await desk.buy(
+            instrument=far, order_type=OrderType.LIMIT, price=1.0, product=Product.DELIVERY
+        )
+        await desk.becomes(waiting, OrderStatus.WORKING)
+        await desk.until(lambda: bool(desk.curve()), within=10, what="a point of the curve")
+        desk.skip("15:28:30")
+        await desk.becomes(waiting, OrderStatus.CANCELLED)
+        why = await desk.refused(instrument=far, product=Product.DELIVERY)
+        told = await desk.tells("CANCELLED")
+        await desk.comes("15:33")
+
+        assert desk.words("light")[-1] == "MARKET CLOSED, opens Fri 09:15"
+        assert unalarmed(desk.words("light")[:-1]), desk.words("light")
+        assert desk.words("health") == [GOOD, f"{GOOD}. Market closed, opens Fri 09:15"]
+        assert desk.words("status") == ["ok"]
+        assert desk.words("session") == [
+            "Open, closes in 12 Jun 15:30", "Closed, opens in 13 Jun 09:15",
+        ]  # fmt: skip
+        assert ist(f"{THURSDAY}T15:30") <= desk.when("light", "CLOSED") < desk.at("15:31")
+        assert "NSE_FO is closed, opens Fri 13 Jun 09:15" in why
+        assert "the market has closed" in told.text
+        assert (desk.alarms, await desk.incidents()) == ([], [])
+        assert (desk.dials(), desk.authorised()) == ((1, 1), (1, 1))
+        assert desk.minutes()[-1] == "12 15:29"
+        assert desk.curve()[-1] < desk.at("15:30")
+        assert max(desk.judged("market feed")) < desk.at("15:30")
+
+
+async def test_a_holiday_is_named_and_nothing_is_asked_said_or_sent(tmp_path: Path) -> None:
+    async with day(tmp_path, "2025-08-15T09:00") as desk:
+        why = await desk.refused()
+        desk.skip("09:04:30")
+        await desk.comes("09:06:30")
+        desk.skip("09:14:30")
+        await desk.comes("09:17")
+
+        assert desk.words("light") == ["MARKET CLOSED, opens Mon 09:15"]
+        assert desk.words("health") == [f"{GOOD}. Market closed, opens Mon 09:15"]
+        assert desk.words("session") == ["Closed: Independence Day, opens in 18 Aug 09:15"]
+        assert desk.words("status") == ["ok"]
+        assert "NSE_FO is closed (Independence Day), opens Mon 18 Aug 09:15" in why
+        assert (desk.alerts, desk.on_the_phone(), await desk.incidents()) == ([], [], [])
+        assert (desk.dials(), desk.authorised()) == ((1, 1), (1, 1))
+        assert (desk.minutes(), desk.curve(), desk.judged("market feed")) == ([], [], [])
+
+
+@pytest.mark.parametrize(
+    ("date", "opens", "closes", "name", "after"),
+    [
+        ("2025-10-21", "13:45", "14:45", "Diwali Laxmi Pujan (Muhurat trading)", "Thu 09:15"),
+        ("2025-02-01", "09:15", "15:30", "Union Budget", "Mon 09:15"),  # a Saturday
+    ],
+)
+async def test_a_special_session_is_announced_an_hour_before_and_traded_to_its_end(
+    tmp_path: Path, date: str, opens: str, closes: str, name: str, after: str
+) -> None:
+    opening, closing = ist(f"{date}T{opens}"), ist(f"{date}T{closes}")
+    before = opening - timedelta(minutes=63)
+    async with day(tmp_path, before.isoformat()) as desk:
+        why = await desk.refused()
+        ready = await desk.tells("READY")
+        said = desk.now_ist
+        desk.skip(f"{opening - timedelta(seconds=45):%H:%M:%S}")
+        await desk.reaches(opening + timedelta(minutes=1))
+        bought = await desk.buy(product=Product.DELIVERY)
+        await desk.becomes(bought, OrderStatus.FILLED)
+        await desk.tells("FILLED")
+        await desk.until(lambda: bool(desk.curve()), within=10, what="a point of the curve")
+        desk.skip(f"{closing - timedelta(seconds=45):%H:%M:%S}")
+        await desk.reaches(closing + timedelta(minutes=2))
+
+        assert opening - timedelta(hours=1) <= said < opening - timedelta(minutes=50)
+        assert f"special session {name} {opens}-{closes}" in ready.text
+        assert "10 of 10" in ready.text
+        assert f"opens {opening:%a %d %b %H:%M}" in why
+        lights = desk.words("light")
+        assert (lights[0], lights[-1]) == (
+            f"MARKET CLOSED, opens {opens}", f"MARKET CLOSED, opens {after}",
+        )  # fmt: skip
+        assert unalarmed(lights[1:-1], "DO NOT TRADE: no price since the opening"), lights
+        assert desk.words("health")[1:-1] == [GOOD]
+        assert desk.words("status") == ["ok"]
+        assert f"{name} opens in" in desk.words("session")[0]
+        assert desk.words("session")[1].startswith(f"Open: {name}, closes in")
+        assert len(desk.on_the_phone("READY")) == 1
+        assert (desk.alarms, await desk.incidents()) == ([], [])
+        assert (desk.dials(), desk.authorised()) == ((1, 1), (1, 1))
+        assert opening <= min(desk.curve()) and max(desk.curve()) < closing
+        last = closing - timedelta(minutes=1)
+        assert (desk.minutes()[0], desk.minutes()[-1]) == (
+            f"{opening:%d %H:%M}",
+            f"{last:%d %H:%M}",
+        )
+
+
+async def test_an_ordinary_morning_is_checked_once_and_opens_without_an_alarm(
+    tmp_path: Path,
+) -> None:
+    async with day(tmp_path, f"{THURSDAY}T08:55") as desk:
+        desk.skip("08:59:30")
+        await desk.comes("09:01")
+        why = await desk.refused()
+        desk.skip("09:04:30")
+        ready = await desk.tells("READY")
+        said = desk.now_ist
+        desk.skip("09:14:30")
+        await desk.comes("09:17")
+        bought = await desk.buy(product=Product.DELIVERY)
+        await desk.becomes(bought, OrderStatus.FILLED)
+        await desk.comes("09:20")
+
+        assert "NSE_FO is closed, opens Thu 12 Jun 09:15" in why
+        assert ready.text.startswith("🟣 SIM ☀️ 09:05 READY  10 of 10")
+        assert "calendar: normal, NIFTY expiry" in ready.text
+        assert desk.at("09:05") <= said < desk.at("09:09")
+        assert len(desk.on_the_phone("READY")) == 1
+        lights = desk.words("light")
+        assert lights[:2] == ["MARKET CLOSED, opens 09:15", "PRE-OPEN, opens 09:15"]
+        assert unalarmed(lights[2:], "DO NOT TRADE: no price since the opening"), lights
+        assert desk.when("light", "PRE-OPEN") < desk.at("09:01")
+        assert desk.words("health")[-1] == GOOD
+        assert desk.words("status") == ["ok"]
+        assert desk.words("session") == [
+            "Closed, opens in 12 Jun 09:15",
+            "Pre-open, opens in 12 Jun 09:15",
+            "Open, closes in 12 Jun 15:30",
+        ]
+        assert (desk.alarms, await desk.incidents()) == ([], [])
+        assert (desk.dials(), desk.authorised()) == ((1, 1), (1, 1))
+        assert min(desk.minutes()) == "12 09:15"
+        assert min(desk.judged("market feed")) >= desk.at("09:15")
+
+
+async def test_at_half_past_three_a_customer_who_signs_in_daily_notices_nothing(
+    tmp_path: Path,
+) -> None:
+    async with day(tmp_path, f"{THURSDAY}T03:20") as desk:
+        first = desk.vigil.tokens["main"].load()
+        desk.skip("03:29:30")
+        await desk.comes("03:30")
+        await desk.until(lambda: desk.dials() == (2, 2), within=5, what="another connection each")
+        await desk.until(desk._is_well, within=5, what="all well again")
+        await desk.comes("03:34")
+
+        assert desk.vigil.tokens["main"].load() != first
+        assert desk.words("light") == ["MARKET CLOSED, opens 09:15"]
+        assert desk.words("health")[-1] == f"{GOOD}. Market closed, opens 09:15"
+        assert (desk.alerts, desk.on_the_phone(), await desk.incidents()) == ([], [], [])
+        assert (desk.dials(), desk.authorised()) == ((2, 2), (2, 2))
+        assert not any(change.after is FeedState.REFUSED for change in desk.changes)
+
+
+async def test_at_half_past_three_a_token_of_a_real_broker_ends_and_one_alert_asks_for_another(
+    tmp_path: Path,
+) -> None:
+    options = Options(instruments=200, start=ist(f"{THURSDAY}T03:29:40"), speed=5.0, rate=20.0)
+    with create_exchange(options) as exchange:
+        store = FileToken(tmp_path / "token")
+        store.save(exchange.tokens.issue().value)
+        settings = Settings(
+            run=Run(exchange="upstox"),
+            storage=Storage(directory=tmp_path),
+            feed=FAST,
+            orders=FAST_ORDERS,
+            upstox=Upstox(base_url=exchange.base_url, assets_url=exchange.base_url),
+        )
+        async with begun(Vigil(settings), exchange) as desk:
+            await desk.comes("03:30")
+            told = await desk.tells("ACCOUNT REFUSED", within=8)
+            asked = sum(exchange.ledger.call_counts.values())
+            began = time.monotonic()
+            await asyncio.sleep(4)
+            refused = [said for said in desk.words("light") if "refused" in said]
+            calls = sum(exchange.ledger.call_counts.values()) - asked
+            print(f"{calls} calls in {time.monotonic() - began:.1f} s: {exchange.ledger.call_counts}")
+            while_refused = (desk.dials(), desk.authorised())
+            store.save(exchange.tokens.issue().value)
+            saved = time.monotonic()
+            await desk.until(
+                lambda: desk.dials() == (2, 2) and desk.stream is FeedState.LIVE, within=5
+            )
+            print(f"both back {time.monotonic() - saved:.1f} s after the new token")
+            await desk.until(
+                lambda: any(a.occasion is Occasion.END for a in desk.alerts), within=10
+            )
+            await desk.tells("BACK", within=5)
+
+            assert "Sign in to the broker" in told.text
+            assert told.silent  # it is night, and no market is open
+            assert [a.occasion for a in desk.alerts] == [Occasion.BEGIN, Occasion.END], desk.alarms
+            assert desk.alerts[0].severity is Severity.WARNING
+            assert refused
+            assert "DO NOT TRADE: feed refused" in refused[0]
+            assert while_refused == ((1, 1), (2, 2))  # one dial of each found it out
+            assert calls <= 10
+            assert desk.words("light")[-1].startswith("MARKET CLOSED")
+            assert len(await desk.incidents()) == 1
+
+
+async def test_midnight_ends_the_day_of_orders_and_gains_and_carries_what_is_held(
+    tmp_path: Path,
+) -> None:
+    async with day(tmp_path, f"{THURSDAY}T15:20") as desk:
+        expiring, later = desk.listed(expiry=0), desk.listed(expiry=1)
+        deals = [
+            {"instrument": expiring, "product": Product.DELIVERY},
+            {"instrument": later, "product": Product.INTRADAY},
+            {"instrument": later, "product": Product.DELIVERY, "lots": 2},
+            {"instrument": later, "product": Product.DELIVERY, "side": Side.SELL},
+        ]
+        for deal in deals:
+            await desk.becomes(await desk.buy(**deal), OrderStatus.FILLED)
+        share = next(i for i in desk.exchange.market.instruments.values() if i.instrument_type == "EQ")
+        for side in (Side.BUY, Side.SELL):
+            both = await desk.buy(instrument=share, side=side)
+            await desk.becomes(both, OrderStatus.FILLED)
+        await desk.agrees()
+        closed = [p for p in desk.positions() if not p.quantity]
+        realised = desk.desk.positions.total().realised
+        held = desk.held()
+        desk.skip("23:59:00")
+        await desk.until(lambda: desk.now_ist.day == 13, within=5)
+        await desk.until(lambda: not desk.desk.orders.orders(), within=20, what="an empty order book")
+        await desk.agrees()
+        total = desk.desk.positions.total()
+
+        assert [p.instrument_key for p in closed] == [share.instrument_key]
+        assert realised
+        assert not any(p.quantity == 0 for p in desk.positions()), "Closed today is of today"
+        assert all(p.carried and not p.realised for p in desk.positions())
+        assert expiring.instrument_key not in desk.held()
+        assert desk.held()[later.instrument_key] == later.lot_size  # the delivery ones alone
+        assert held[later.instrument_key] == 2 * later.lot_size
+        assert (total.realised, total.complete, total.closed) == (0, True, True)
+        assert not any(at.day == 13 for at in desk.curve())
+        assert desk.words("status") == ["ok"], desk.words("health")
+        assert (desk.alarms, await desk.incidents()) == ([], [])
+        assert desk.dials() == (1, 1)
