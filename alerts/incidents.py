@@ -174,7 +174,9 @@ class IncidentBook:
             return
         for incident in (*self._over, *self._open.values()):
             if not incident.number and _is_of(alert, incident):
-                self._replace(incident, replace(incident, number=alert.incident))
+                numbered = replace(incident, number=alert.incident)
+                self._replace(incident, numbered)
+                self.changes.emit(numbered)
                 break
         self._write()
 

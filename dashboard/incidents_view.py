@@ -1,6 +1,6 @@
 """Incidents: open ones first, what recovery did about each, and what the trader made of it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from nicegui import background_tasks, ui
@@ -20,6 +20,7 @@ from trading.health_ports import Watchroom
 BACK: Final = timedelta(days=7)
 MOST: Final = 30
 NOTE: Final = 500  # characters
+Name = tuple[str, datetime]  # of an incident, which has no number before it is on the disk
 NONE_YET: Final = "No incident in the last seven days."
 
 
@@ -28,7 +29,7 @@ class Incidents:
 
     def __init__(self, desk: Desk, tab: Tab, room: Watchroom) -> None:
         self._desk, self._tab, self._room = desk, tab, room
-        self._rows: dict[int, IncidentRow] = {}
+        self._rows: dict[Name, IncidentRow] = {}
         with (
             ui.element("section").classes("v-panel h-panel").props('aria-label="incidents"') as box
         ):
@@ -56,7 +57,7 @@ class Incidents:
         if self._body.is_deleted:
             return
         for incident in found:
-            if incident.number not in self._rows:  # what was told meanwhile is newer
+            if _name(incident) not in self._rows:  # what was told meanwhile is newer
                 self._put(incident)
         self._arrange()
         self._empty.show(Shown("" if self._rows else NONE_YET))
@@ -67,21 +68,28 @@ class Incidents:
         self._empty.show(Shown(""))
 
     def _put(self, incident: Incident) -> None:
-        row = self._rows.get(incident.number)
+        row = self._rows.get(_name(incident))
+        if row is not None and row.incident.number != incident.number:
+            row.box.delete()  # it was told before the disk gave it its number
+            row = None
         if row is None:
             with self._body:
                 row = IncidentRow(self._desk, self._tab, self._room, incident)
-            self._rows[incident.number] = row
+            self._rows[_name(incident)] = row
         row.show(incident)
 
     def _arrange(self) -> None:
         ordered = words.in_order([row.incident for row in self._rows.values()])
         for place, incident in enumerate(ordered):
-            box = self._rows[incident.number].box
+            box = self._rows[_name(incident)].box
             if self._body.default_slot.children.index(box) != place:
                 box.move(target_index=place)
         still = sum(incident.ended is None for incident in ordered)
         self._count.show(Shown(f"{still} open" if still else ""))
+
+
+def _name(incident: Incident) -> Name:
+    return incident.key, incident.began
 
 
 class IncidentRow:
@@ -95,7 +103,7 @@ class IncidentRow:
         number = incident.number
         with ui.element("div").classes("h-incident").mark(f"incident-{number}") as self.box:
             with ui.element("div").classes("h-incident-row"):
-                ui.label(f"#{number}").classes("n h-number")
+                ui.label(f"#{number}" if number else fmt.DASH).classes("n h-number")
                 self._state = self._cell("status h-state", "state")
                 self._began = self._cell("n h-began", "began")
                 self._running = Age(tab.live, "va h-duration")

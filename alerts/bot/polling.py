@@ -128,14 +128,21 @@ class Polling:
             self.heard.emit(Heard(tuple(updates), backlog))
 
     async def _wait(self, trouble: VigilError) -> None:
-        state = "contested" if isinstance(trouble, Contested) else "down"
+        delay = self._delay(trouble)
+        state = self._state_in(trouble, delay)
         if (state, str(trouble)) != (self._state, self._reason):
             log.warning("Telegram commands: %s", trouble)
         self._state, self._reason = state, str(trouble)
-        delay = self._delay(trouble)
         self._failures += 1
         self._next = self._clock.now() + timedelta(seconds=delay)
         await self._sleep(delay)
+
+    def _state_in(self, trouble: VigilError, delay: float) -> str:
+        """Call it down only where nothing changes by itself, or hardly: networks come and go."""
+        if isinstance(trouble, Contested):
+            return "contested"
+        lasts = isinstance(trouble, Refused) or delay >= self._pace.longest
+        return "down" if lasts else "waiting"
 
     def _delay(self, trouble: VigilError) -> float:
         pace, doubled = self._pace, 2.0 ** min(self._failures, 10)

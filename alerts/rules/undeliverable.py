@@ -1,4 +1,4 @@
-"""A way to a person that delivers nothing."""
+"""A way to a person that delivers nothing, or from a person that hears nothing."""
 
 from collections.abc import Iterator
 
@@ -7,6 +7,7 @@ from alerts.words import count, duration
 from trading.health import Component, Finding, Severity
 
 PHONE = "telegram"
+COMMANDS = "telegram commands"
 
 
 def check(sight: Sight) -> Iterator[Finding]:
@@ -23,12 +24,14 @@ def check(sight: Sight) -> Iterator[Finding]:
 def _finding(channel: ChannelSight, what: str) -> Finding:
     health = channel.health
     because = f": {health.reason}" if health.reason else ""
+    heard = health.name == COMMANDS
+    kept = f"You are not told that way; {count(health.queued, 'message')} kept for later"
     return Finding(
         rule="undeliverable",
         component=Component.PHONE if health.name.startswith(PHONE) else Component.CHANNELS,
         severity=Severity.WARNING,
-        what=f"{health.name} {what}{because}",
-        meaning=f"You are not told that way; {count(health.queued, 'message')} kept for later",
-        act="Look at this page for alerts until it is mended",
+        what=f"{health.name} {'are not heard' if heard else what}{because}",
+        meaning="What you type on the phone does nothing" if heard else kept,
+        act="Look at this page until it is mended",
         about=health.name,
     )

@@ -71,8 +71,11 @@ async def test_nothing_is_written_before_the_first_alert_is() -> None:
     await shelf.written()
     assert shelf.journal.kept == {}, "the alert and its incident are one transaction"
 
+    heard: list[int] = []
+    shelf.book.changes.subscribe(lambda change: heard.append(change.number))
     await shelf.store(incident)
 
+    assert heard == [1], "who shows it must learn its number"
     assert shelf.kept.number == 1
     assert [s.what for s in shelf.kept.steps] == ["reconnect"], "written behind, with the number"
     assert shelf.book.of(KEY) == replace(shelf.kept, alerts=0)

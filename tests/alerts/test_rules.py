@@ -514,6 +514,15 @@ def test_undeliverable(sight: Sight, state: str, held_up: float, found: int) -> 
     assert all(f.component is Component.PHONE and "3 messages" in f.meaning for f in findings)
 
 
+def test_commands_that_are_not_heard_are_not_called_undelivered(sight: Sight) -> None:
+    commands = ChannelSight(ChannelHealth("telegram commands", "down", "no network"), 0.0)
+
+    finding = only(find("undeliverable", replace(sight, channels=(commands,))))
+
+    assert finding.what == "telegram commands are not heard: no network"
+    assert finding.meaning == "What you type on the phone does nothing"
+
+
 @pytest.mark.parametrize(("errors", "found"), [(0, 0), (9, 0), (10, 1)])
 def test_decode_errors(sight: Sight, errors: int, found: int) -> None:
     assert len(find("decode_errors", changed(sight, market={"decode_errors": errors}))) == found

@@ -311,6 +311,20 @@ async def test_an_incident_comes_and_goes_while_the_page_is_open(
     await user.should_see("a price after 1.2 s")
 
 
+async def test_an_incident_that_gets_its_number_later_stays_one_row(
+    user: User, watch: ScriptedWatch, clock: ManualClock
+) -> None:
+    """It was a row #0 that stayed open for ever, beside its own number."""
+    await user.open("/status")
+    told = feed_incident(clock)
+    watch.changes.emit(replace(told, number=0))
+    watch.changes.emit(replace(told, number=7))
+
+    assert len(found(user, "incident-7")) == 1
+    assert not found(user, "incident-0")
+    assert text(user, "incidents-open") == "1 open"
+
+
 async def test_an_incident_is_acknowledged_by_its_alerts(
     user: User, watch: ScriptedWatch, clock: ManualClock
 ) -> None:

@@ -180,8 +180,8 @@ class Day(Dealing):
         rows = self.rows("select start from component_minutes where name = ? and judged > 0", name)
         return [datetime.fromtimestamp(start / 1000, IST) for (start,) in rows]
 
-    def listed(self, *, expiry: int) -> Any:
-        """Return a call above the money of the nearest expiry, 0, or of a later one."""
+    def listed(self, *, expiry: int, nth: int = 0) -> Any:
+        """Return the nth call above the money of the nearest expiry, 0, or of a later one."""
         calls = [
             i
             for i in self.exchange.market.instruments.values()
@@ -189,9 +189,8 @@ class Day(Dealing):
         ]
         spot = self.exchange.market.quotes["NSE_INDEX|Nifty 50"].ltp
         day = sorted({i.expiry for i in calls})[expiry]
-        return min(
-            (i for i in calls if i.expiry == day and i.strike > spot), key=lambda i: i.strike
-        )
+        above = (i for i in calls if i.expiry == day and i.strike > spot)
+        return sorted(above, key=lambda i: i.strike)[nth]
 
 
 @asynccontextmanager
@@ -445,9 +444,10 @@ async def test_midnight_ends_the_day_of_orders_and_gains_and_carries_what_is_hel
 ) -> None:
     async with day(tmp_path, f"{THURSDAY}T15:20") as desk:
         expiring, later = desk.listed(expiry=0), desk.listed(expiry=1)
+        intraday = desk.listed(expiry=1, nth=1)
         deals = [
             {"instrument": expiring, "product": Product.DELIVERY},
-            {"instrument": later, "product": Product.INTRADAY},
+            {"instrument": intraday, "product": Product.INTRADAY},
             {"instrument": later, "product": Product.DELIVERY, "lots": 2},
             {"instrument": later, "product": Product.DELIVERY, "side": Side.SELL},
         ]
@@ -471,9 +471,9 @@ async def test_midnight_ends_the_day_of_orders_and_gains_and_carries_what_is_hel
         assert realised
         assert not any(p.quantity == 0 for p in desk.positions()), "Closed today is of today"
         assert all(p.carried and not p.realised for p in desk.positions())
-        assert expiring.instrument_key not in desk.held()
-        assert desk.held()[later.instrument_key] == later.lot_size  # the delivery ones alone
-        assert held[later.instrument_key] == 2 * later.lot_size
+        gone = {expiring.instrument_key, intraday.instrument_key}  # settled and squared off
+        assert held[later.instrument_key] == later.lot_size
+        assert desk.held() == {key: n for key, n in held.items() if key not in gone}
         assert (total.realised, total.complete, total.closed) == (0, True, True)
         assert not any(at.day == 13 for at in desk.curve())
         assert desk.words("status") == ["ok"], desk.words("health")
