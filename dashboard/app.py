@@ -110,7 +110,7 @@ def _register_pages(
             rail.mark(page.PATH)
             page.build(desk, tab)
 
-        with ui.element("main").classes("v-main"):
+        with ui.element("div").classes("v-main"):
             ui.sub_pages({page.PATH: partial(show, page) for page in found})
 
     for page in found:  # each path of its own, so that an unknown one is a 404

@@ -141,7 +141,7 @@ def install(desk: Desk) -> None:
         ui.add_css(frame.HEALTH_STYLE)
         ui.dark_mode(False)
         week = await read_week(desk, desk.watch) if desk.watch is not None else None
-        with ui.element("main").classes("h-report"):
+        with ui.element("div").classes("h-report"):
             _head(desk)
             if week is None:
                 ui.label("The watch is not running: nothing was kept.").mark("report-none")

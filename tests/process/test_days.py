@@ -463,9 +463,12 @@ async def test_midnight_ends_the_day_of_orders_and_gains_and_carries_what_is_hel
         held = desk.held()
         desk.skip("23:59:00")
         await desk.until(lambda: desk.now_ist.day == 13, within=5)
-        await desk.until(lambda: not desk.desk.orders.orders(), within=20, what="an empty order book")
         await desk.agrees()
+        night = [order.external for order in desk.desk.orders.orders()]
         total = desk.desk.positions.total()
+        print([(str(a.at), a.title) for a in desk.alerts], night, desk.words("health"), [m.text for m in desk.on_the_phone()])
+        desk.skip("01:02:00")
+        await desk.until(lambda: not desk.desk.orders.orders(), within=9, what="an empty order book")
 
         assert [p.instrument_key for p in closed] == [share.instrument_key]
         assert realised
