@@ -129,6 +129,7 @@ LIBRARIES: Final = ("nicegui", "sqlmodel", "apscheduler", "websocket-client", "p
 SHUTDOWN: Final = 2.0  # seconds for what waits for a broker; the disk has what it needs to go on
 OPEN_FILES: Final = 8_192  # programs may hold 1,200 sockets, and some systems begin with 256
 ACCOUNTS_AFTER: Final = timedelta(seconds=1)  # after a fill, or a new token
+HOURS_EVERY: Final = 10  # minutes
 CALENDAR_DAYS: Final = 8  # of the broker's timings, today included
 
 
@@ -724,9 +725,10 @@ class Vigil:
         self._check_accounts_soon()
 
     def _on_connection(self, change: FeedChange) -> None:
-        """Ask who is signed in once a feed gets in that was refused: there is a new token."""
+        """Ask who is signed in when a feed is refused, and when it gets in again."""
         signed_out = any(state.signed_in is False for state in self.accounts.all())
-        if signed_out and change.after is FeedState.OPEN:
+        gets_in = signed_out and change.after is FeedState.OPEN
+        if gets_in or change.after is FeedState.REFUSED:
             self._check_accounts_soon()
 
     def _check_accounts_soon(self) -> None:
@@ -786,7 +788,8 @@ class Vigil:
         add(self.accounts.check, "interval", seconds=30, next_run_time=now, id="accounts")
         add(self.recorder.heartbeat, "interval", seconds=10, id="heartbeat")
         add(self.refresh_instruments, "interval", hours=6, id="instruments")
-        add(self.refresh_hours, "interval", hours=6, id="hours")
+        # a session may be extended while it runs: the word comes minutes before the old end
+        add(self.refresh_hours, "interval", minutes=HOURS_EVERY, id="hours")
         add(
             Retention(
                 self.writer,

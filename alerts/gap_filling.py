@@ -142,13 +142,16 @@ class GapFilling:
     # gaps
 
     async def _fill_gaps(self) -> None:
-        waiting = False
-        for gap in await self._ledger.unfilled(self._desk.feed.name):
-            if gap.end is None or not self._is_final(gap.end):
-                waiting = True
-            else:
-                await self._fill(gap, gap.end)
-        self._may_have_gaps = waiting
+        self._may_have_gaps = False  # one that ends while others are being filled says so again
+        try:
+            for gap in await self._ledger.unfilled(self._desk.feed.name):
+                if gap.end is None or not self._is_final(gap.end):
+                    self._may_have_gaps = True
+                else:
+                    await self._fill(gap, gap.end)
+        except BaseException:
+            self._may_have_gaps = True
+            raise
 
     def _is_final(self, end: datetime) -> bool:
         """Say whether the broker's candle of the gap's last minute will not change any more."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -69,12 +69,24 @@ class IncidentBook:
                 self._open[incident.key] = incident
                 self._inherited.add(incident.key)
 
-    def settle(self) -> None:
-        """End what an earlier run left open and this one has not met; called when all is known."""
-        for key in sorted(self._inherited):
+    @property
+    def inherited(self) -> bool:
+        """Return whether an earlier run left something open that this one has not met."""
+        return bool(self._inherited)
+
+    def settle(self, *, but: Container[str] = ()) -> list[Incident]:
+        """End what an earlier run left open and this one has not met; called when all is known.
+
+        Nothing can be said yet of the keys in `but`. Return what is over.
+        """
+        over = []
+        for key in sorted(key for key in self._inherited if key not in but):
+            self._inherited.discard(key)
             self.step(key, OVER_AT_START, "it was not found any more")
-            self.end(key, self._clock.now())
-        self._inherited.clear()
+            self.alerted(key)
+            if (incident := self.end(key, self._clock.now())) is not None:
+                over.append(incident)
+        return over
 
     async def stop(self) -> None:
         """Write what is not written yet, if the disk takes it."""

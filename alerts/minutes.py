@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 MINUTE: Final = timedelta(minutes=1)
 STRIP: Final = 60  # minutes
-WHOLE: Final = 30.0  # judged seconds from which on a minute's rate says something
+WHOLE: Final = 30.0  # seconds of being up from which on a minute's rate says something
 LATELY: Final = 5  # minutes of market time over which errors are counted
 ALIKE: Final = 0.2  # the number of instruments may differ so much for rates to be compared
 ENOUGH: Final = 10  # minutes before a rate is usual
@@ -248,19 +248,22 @@ def _past(row: _Row) -> Past:
 
 
 def _rates(market: Sequence[tuple[Minute, int]]) -> tuple[float | None, float | None]:
-    """Return the rate of the last minute, and that of those before it of about the same size."""
-    if not market or market[-1][0].judged < WHOLE:
+    """Return the rate of the last minute, and that of those before it of about the same size.
+
+    Only time in which it was up counts: a feed that is back is not slow for having been away.
+    """
+    if not market or market[-1][0].up < WHOLE:
         return None, None
     last, size = market[-1]
     alike = [
         minute
         for minute, other in market
-        if minute is not last and minute.judged >= WHOLE and abs(other - size) <= ALIKE * size
+        if minute is not last and minute.up >= WHOLE and abs(other - size) <= ALIKE * size
     ]
-    rate = last.messages / last.judged
+    rate = last.messages / last.up
     if len(alike) < ENOUGH:
         return rate, None
-    return rate, sum(m.messages for m in alike) / sum(m.judged for m in alike)
+    return rate, sum(m.messages for m in alike) / sum(m.up for m in alike)
 
 
 def _named(name: str) -> _Row | None:

@@ -15,7 +15,7 @@ from alerts.rulebook import Rule, found_rules, holds_back, rests
 from alerts.sight import FeedSight, Lookout, Sight, rest_sum
 from alerts.states import LASTING, Change, Standing, States
 from alerts.telling import Draft
-from alerts.wording import alert_of, others
+from alerts.wording import alert_of, others, over_at_start
 from trading.desk import Desk
 from trading.health import (
     Alert,
@@ -87,7 +87,6 @@ class Monitor:
         self._sight: Sight | None = None
         self._failed: dict[str, str] = {}  # rules that raise, and what they raised
         self._ready_since: float | None = None
-        self._settled = False
         self._asked: asyncio.TimerHandle | None = None
         self._to_tell: deque[Draft] = deque()
         self._telling: asyncio.Task[None] | None = None
@@ -204,13 +203,20 @@ class Monitor:
         return holds_back(self._findings, finding, found=found)
 
     def _settle(self, sight: Sight) -> None:
-        """End what an earlier run left open once this one would have found it, too."""
-        if self._settled or sight.stage != "ready":
+        """End what an earlier run left open once this one would have found it, too, and say so:
+        its last word would be the alarm, for ever.
+        """
+        if sight.stage != "ready":
             return
         self._ready_since = self._ready_since or sight.monotonic
-        if sight.monotonic - self._ready_since >= 2 * self._limits.seconds_to_down:
-            self._settled = True
-            self._incidents.settle()
+        if not self._incidents.inherited:
+            return
+        if sight.monotonic - self._ready_since < 2 * self._limits.seconds_to_down:
+            return
+        world = self._desk.world
+        for incident in self._incidents.settle(but=self._states.standings().keys()):
+            alert = over_at_start(incident, sight, mode=world.word, is_mock=world.is_mock)
+            self._hand_over(self._with_others(alert), incident)
 
     # telling
 
@@ -254,9 +260,16 @@ class Monitor:
         world = self._desk.world
         alert = alert_of(change, incident, sight, mode=world.word, is_mock=world.is_mock)
         if change.occasion is Occasion.END:
-            down = [s.finding for s in self.standings() if s.condition in LASTING]
-            alert = replace(alert, lines=(*alert.lines, others(down)))
+            alert = self._with_others(alert)
         self._incidents.alerted(change.key)
+        self._hand_over(alert, incident)
+
+    def _with_others(self, alert: Alert) -> Alert:
+        """Return the alert of an end with what else is wrong."""
+        down = [s.finding for s in self.standings() if s.condition in LASTING]
+        return replace(alert, lines=(*alert.lines, others(down)))
+
+    def _hand_over(self, alert: Alert, incident: Incident | None) -> None:
         self._to_tell.append(Draft(alert, incident))
         if self._telling is None or self._telling.done():
             self._telling = asyncio.get_running_loop().create_task(self._empty())

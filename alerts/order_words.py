@@ -21,9 +21,15 @@ _ADVICE: Final = (
     (("freeze",), "take fewer lots, below the freeze quantity"),
     (("tick",), "choose a price on the tick of the instrument"),
     (("trigger",), "choose a trigger on the other side of the market's price"),
+    (("from this address", "ip address"), "register this machine's IP address with the broker"),
     (("session", "closed", "after market"), "wait until the market is open"),
     (("token", "sign in", "login", "unauthor"), "sign in again, then send it anew"),
 )
+# How what paper execution does of itself begins to say why.
+_OF_ITSELF: Final = {
+    "square-off": "squared off before the close",
+    "settled at expiry": "settled at expiry",
+}
 _OTHERWISE: Final = "change what the reason names and send it anew, or ask the broker"
 
 
@@ -31,8 +37,14 @@ def title(head: str, order: Order, instrument: Instrument | None) -> str:
     """Return `✅ FILLED  SELL 2 lots NIFTY 28 NOV 24000 CE`."""
     request = order.request
     what = words.name(instrument, request.instrument_key)
-    where = " · from elsewhere" if order.external else ""
+    where = f" · {_whence(order)}" if order.external else ""
     return f"{head}  {request.side} {words.lots(request.quantity, instrument)} {what}{where}"
+
+
+def _whence(order: Order) -> str:
+    """Say who sent what we did not: paper execution itself, at the end of a day, or somebody."""
+    own = (said for start, said in _OF_ITSELF.items() if order.message.startswith(start))
+    return next(own, "from elsewhere")
 
 
 def severity(status: OrderStatus) -> Severity:
@@ -84,15 +96,16 @@ def facts(order: Order, step: Step) -> str:
 def act(order: Order, step: Step, free: int | None) -> str:
     """Return what to do, empty where there is nothing; `free` are the account's funds in paise."""
     reason = (order.message or step.message).lower()
+    known = next((a for said, a in _ADVICE if any(w in reason for w in said)), "")
     match step.status:
         case OrderStatus.REJECTED:
-            helps = next((a for said, a in _ADVICE if any(w in reason for w in said)), _OTHERWISE)
+            helps = known or _OTHERWISE
             money = (
                 f"Free {words.rupees(free)} · " if "margin" in reason or "fund" in reason else ""
             )
             return f"{money}{helps}" if money else helps[:1].upper() + helps[1:]
         case OrderStatus.NOT_PLACED:
-            return "Send it anew if you still want it"
+            return known[:1].upper() + known[1:] or "Send it anew if you still want it"
         case OrderStatus.IN_DOUBT:
             return "Do not send it again: the broker's book is searched for it by its tag"
         case _:

@@ -137,14 +137,17 @@ def _quiet_end(routing: Routing, at: datetime) -> datetime | None:
     return None
 
 
-def is_muted(alert: Alert, mutes: Mapping[str, datetime], now: datetime) -> bool:
-    """Return whether somebody wants to hear nothing of it.
+def is_muted(
+    alert: Alert, mutes: Mapping[str, datetime], now: datetime, *, weight: Severity
+) -> bool:
+    """Return whether somebody wants to hear nothing of it; `weight` is that of the matter.
 
-    A mute of a component never holds back what is critical: that key was not named.
+    A mute of a component never holds back what is critical: that key was not named. Nor does it
+    hold back the end of what was.
     """
     if mutes.get(alert.key, now) > now:
         return True
-    return mutes.get(str(alert.component), now) > now and alert.severity < Severity.CRITICAL
+    return mutes.get(str(alert.component), now) > now and weight < Severity.CRITICAL
 
 
 def climb(said: Said | None, alert: Alert, now: float) -> tuple[Said | None, Turn]:

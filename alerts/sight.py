@@ -149,10 +149,18 @@ class Sight:
 
     @property
     def stake(self) -> str:
-        """Say in words what is at stake: `3 positions and 1 working order open`."""
+        """Say in words what is at stake: `3 positions and 1 working order open`.
+
+        Before the broker's books were read nobody knows, and "none" would be a guess.
+        """
         parts = [count(len(self.held), "position")] if self.held else []
         parts += [count(self.working, "working order")] if self.working else []
-        return f"{' and '.join(parts)} open" if parts else "no position open"
+        known = f"{' and '.join(parts)} open" if parts else "no position open"
+        unread = [books.account for books in self.books if books.checked is None]
+        if not unread:
+            return known
+        why = f"the books of {', '.join(unread)} have not been read yet"
+        return f"{known}, perhaps more: {why}" if parts else f"what is held is not known: {why}"
 
     def is_open(self, instrument_key: str) -> bool:
         return segment_of(instrument_key) in self.open_segments
@@ -399,7 +407,7 @@ class Lookout:
             grown = PRICE_FRESH if key in self._priced else 0.0
             return HeldSight(key, is_open=True, blind=blind[key] + grown, heard=heard)
         lead = mark.ltt - tick.ltt if tick is not None and heard else 0
-        overtaken = lead > self._limits.position_stale * 1000
+        overtaken = lead > self._limits.position_stale * 1000 * self._desk.clock.rate
         return HeldSight(key, is_open=True, heard=heard, overtaken=overtaken)
 
     def _waiting(self, working: Iterable[Order], now: float) -> tuple[Waiting, ...]:

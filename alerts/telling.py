@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 PATIENCE: Final = 2.0  # seconds of waiting for the disk, before the page shows what is not stored
 REMIND_AFTER: Final = (60.0, 300.0, 900.0)  # seconds; the last one again and again
+REMIND_AFTER_START: Final = 90.0  # seconds: what is over by then is known, and said
 MOST_OPEN: Final = 500  # alerts that wait for somebody to acknowledge them, in memory
 LOOK_BACK: Final = 500  # alerts that a start reads to know what is over and what is known
 MOST_KEYS: Final = 1_000  # whose last message is remembered
@@ -102,16 +103,19 @@ class Teller:
         self._mutes = await self._journal.mutes(self._clock.now())
         self._open = (await self._journal.unacknowledged())[-MOST_OPEN:]
         over: set[str] = set()
+        now = self._clock.monotonic()
         for alert in await self._journal.alerts(most=LOOK_BACK):
             if alert.key in over:
                 continue
             if alert.occasion is Occasion.END:
                 over.add(alert.key)
             elif alert.acknowledged is not None:
-                self._acknowledged.add(alert.key)
+                if alert.key not in self._reminders:  # else it has become worse since then
+                    self._acknowledged.add(alert.key)
                 over.add(alert.key)
             elif alert.severity is Severity.CRITICAL:
-                self._remind_of(alert)
+                # of the first, not of a reminder, and only once this run has found it or not
+                self._reminders[alert.key] = _Reminder(alert, now + REMIND_AFTER_START)
 
     async def look(self) -> None:
         """Try the disk again, and remind of what nobody took note of; a job of every second."""
@@ -196,10 +200,12 @@ class Teller:
         if alert.occasion is not Occasion.REMIND:
             self._acknowledged.discard(alert.key)  # it is over, or it is there again
         weight = alert.severity
+        if alert.occasion is Occasion.END:
+            self._reminders.pop(alert.key, None)  # none may come after it
         if alert.occasion is Occasion.END and draft.incident is not None:
             weight = max(weight, draft.incident.severity)
         alert = replace(alert, times=max(alert.times, turn.times))
-        if is_muted(alert, self._mutes, now):
+        if is_muted(alert, self._mutes, now, weight=weight):
             return News(alert, (), draft.incident)
         ways = posts(self.routes, alert, now=now, weight=weight, turn=turn)
         return News(alert, ways, draft.incident)

@@ -20,6 +20,7 @@ from trading.health import (
 LINK: Final = "/status"
 FEEDS: Final = (Component.MARKET_FEED, Component.PORTFOLIO)
 MOST_NAMES: Final = 3  # instruments named in full
+NOT_MENDED: Final = "It was not seen to be mended: that shows when the market opens"
 STEADY: Final = "You hear of it again when it is steady, or worse"
 
 
@@ -43,6 +44,29 @@ def alert_of(
         is_mock=is_mock,
         once=f"{change.key} {change.occasion} {change.at.isoformat()}",
         incident=incident.number if incident else 0,
+    )
+
+
+def over_at_start(incident: Incident, sight: Sight, *, mode: str, is_mock: bool) -> Alert:
+    """Return the end of what an earlier run of the desk left open, which this one does not find.
+
+    Nobody saw it end, so it says neither when that was nor that it is mended.
+    """
+    closed = incident.component in MARKET_BOUND and not sight.market_open
+    why = "It is not found any more since the desk has started again"
+    return Alert(
+        key=incident.key,
+        component=incident.component,
+        occasion=Occasion.END,
+        severity=Severity.INFO,
+        at=sight.now,
+        title=f"{'MARKET CLOSED' if closed else 'NO MORE'}: {incident.cause}",
+        lines=(NOT_MENDED,) if closed else (why,),
+        link=LINK,
+        mode=mode,
+        is_mock=is_mock,
+        once=f"{incident.key} {Occasion.END} {incident.began.isoformat()}",
+        incident=incident.number,
     )
 
 
@@ -139,7 +163,7 @@ def _missed(incident: Incident | None) -> str:
 
 def _end_lines(change: Change) -> list[str]:
     if change.why == MARKET_CLOSED:
-        return ["It was not seen to be mended: that shows when the market opens"]
+        return [NOT_MENDED]
     if change.before is Condition.FLAPPING:
         return [f"It was on and off: {count(change.flaps, 'time')} lately, and is steady now"]
     return []

@@ -259,9 +259,14 @@ def _timetable(exchange: str, day: date) -> Timetable:
     return max(valid, key=lambda timetable: timetable.valid_from)
 
 
-def _changes(exchange: str, day: date) -> list[tuple[int, MarketStatus]]:
-    """Return the statuses that begin on a day, in order; none if the exchange does not trade."""
-    listed = _BY_DAY.get(day)
+def _changes(
+    exchange: str, day: date, listed: Listed | None = None
+) -> list[tuple[int, MarketStatus]]:
+    """Return the statuses that begin on a day, in order; none if the exchange does not trade.
+
+    `listed` is what was declared of the day since the list was made.
+    """
+    listed = listed or _BY_DAY.get(day)
     if listed is not None:
         spans = [_span_ms(day, span) for span in listed.opened if span.exchange == exchange]
         if spans or exchange in listed.closed:
@@ -276,9 +281,9 @@ def _changes(exchange: str, day: date) -> list[tuple[int, MarketStatus]]:
     return _statuses(day, _timetable(exchange, day)) if day.weekday() < 5 else []
 
 
-def sessions(exchange: str, day: date) -> list[tuple[int, int]]:
-    """Return when an exchange trades on a day: start and end in epoch ms."""
-    changes = _changes(exchange, day)
+def sessions(exchange: str, day: date, listed: Listed | None = None) -> list[tuple[int, int]]:
+    """Return when an exchange trades on a day: start and end in epoch ms; `listed` as above."""
+    changes = _changes(exchange, day, listed)
     opens = [i for i, (_, status) in enumerate(changes) if status is MarketStatus.NORMAL_OPEN]
     return [(changes[i][0], changes[i + 1][0]) for i in opens]
 
@@ -309,6 +314,11 @@ class ExchangeCalendar:
 
     def __init__(self, always_open: bool) -> None:
         self.always_open = always_open
+        self._declared: dict[date, Listed] = {}
+
+    def declare(self, listed: Listed) -> None:
+        """List a day, or list it otherwise, from now on: an extended session, for example."""
+        self._declared[listed.day] = listed
 
     def status(self, exchange: str, now_ms: int) -> MarketStatus:
         """Return the status of an exchange or segment. Raises KeyError for an unknown one."""
@@ -343,7 +353,8 @@ class ExchangeCalendar:
         """Return the data of `/v2/market/holidays` for a year."""
         if self.always_open:
             return []
-        return [_holiday_row(listed) for listed in LISTED if listed.day.year == year]
+        listed = _BY_DAY | self._declared
+        return [_holiday_row(listed[day]) for day in sorted(listed) if day.year == year]
 
     def holidays_on(self, day: date) -> list[dict[str, object]]:
         """Return the data of `/v2/market/holidays/{date}`."""
@@ -352,7 +363,7 @@ class ExchangeCalendar:
     def _sessions(self, exchange: str, day: date) -> list[tuple[int, int]]:
         if self.always_open:
             return [(epoch_ms(day, time(0, 0)), epoch_ms(day, time(0, 0), days=1))]
-        return sessions(exchange, day)
+        return sessions(exchange, day, self._declared.get(day))
 
     def _status_since(self, exchange: str, now_ms: int) -> tuple[int, MarketStatus]:
         name = SEGMENTS.get(exchange, exchange)
@@ -360,7 +371,8 @@ class ExchangeCalendar:
             raise KeyError(exchange)
         if self.always_open:
             return midnight_ms(now_ms), MarketStatus.NORMAL_OPEN
-        return _since(_changes(name, day_of(now_ms)), now_ms)
+        day = day_of(now_ms)
+        return _since(_changes(name, day, self._declared.get(day)), now_ms)
 
     def _auction_since(self, now_ms: int) -> tuple[int, MarketStatus]:
         """Return what shares with a closing auction do; a special session has no auction."""

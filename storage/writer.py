@@ -489,5 +489,7 @@ def driver_of(connection: Connection) -> sqlite3.Connection:
 
 
 def _fail(record: _Record[Any], reason: Exception) -> None:
+    if record.future.done():
+        return  # given up before, behind another one that is more patient
     if record.begun or record.future.set_running_or_notify_cancel():
         record.future.set_exception(reason)

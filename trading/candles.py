@@ -84,6 +84,24 @@ class CandleBuilder:
             if bar and bar.complete and bar.start <= at and bar.start + MINUTE > self._heard:
                 bar.complete, bar.dirty = False, True
 
+    def left(self, instrument_keys: Iterable[str]) -> None:
+        """Say that nobody wants these any more: a minute under way is not watched to its end.
+
+        They are forgotten, so that the first minute after they are wanted again says so, too.
+        """
+        candles: list[Candle] = []
+        for key in instrument_keys:
+            series = self._series.pop(key, None)
+            if series is None or series.bar is None:
+                continue
+            if series.bar.complete and series.bar.start + MINUTE > self._heard:
+                series.bar.complete, series.bar.dirty = False, True
+            candles += [
+                _candle(key, bar) for bar in (series.previous, series.bar) if bar and bar.dirty
+            ]
+        if candles:
+            self.finished.emit(candles)
+
     def add(self, ticks: Iterable[Tick]) -> None:
         closed: list[Candle] = []
         for tick in ticks:

@@ -128,7 +128,7 @@ class Bot:
             return
         person = self._guests.find(message.chat_id, user.id)
         if person is None:
-            self._spawn(self._stranger(message.chat_id, user, message.text or ""))
+            self._on_stranger(message.chat_id, user, message.text or "")
             return
         if self._is_old(message):
             if (person.chat, person.user) not in late:
@@ -165,7 +165,7 @@ class Bot:
             return
         person = self._guests.find(message.chat.id, press.from_user.id)
         if person is None:
-            self._spawn(self._stranger(message.chat.id, press.from_user, ""))
+            self._on_stranger(message.chat.id, press.from_user, "")
         elif backlog:
             self._spawn(self._replies.notice(press.id, "Too old: nothing was done, press again."))
         else:
@@ -173,13 +173,22 @@ class Bot:
 
     # strangers, and new people
 
-    async def _stranger(self, chat: int, user: TelegramUser, said: str) -> None:
-        """Say nothing; let somebody in who has the code, tell the owner of everybody else."""
-        code = code_in(said)
-        if code and await self._let_in(code, chat, user):
-            return
-        if not self._strangers.is_news(user.id, self._desk.clock.monotonic()):
-            return
+    def _on_stranger(self, chat: int, user: TelegramUser, said: str) -> None:
+        """Say nothing; let somebody in who has the code, tell the owner of everybody else.
+
+        What needs no work is over at once: a crowd must not take the turns of those who are in.
+        """
+        code, desk = code_in(said), self._desk
+        person = None
+        if code:
+            now = desk.clock.now()
+            person = self._pairing.try_code(code, chat, user.id, _shown(user), now)
+        if person is not None:
+            self._spawn(self._let_in(person))
+        elif self._strangers.is_news(user.id, desk.clock.monotonic()):
+            self._spawn(self._tell_of(chat, user))
+
+    async def _tell_of(self, chat: int, user: TelegramUser) -> None:
         where = "in a private chat" if chat == user.id else f"in chat {chat}"
         await self._told(
             f"A stranger spoke to the bot: {_shown(user)}",
@@ -188,23 +197,18 @@ class Bot:
             f"stranger {user.id}",
         )  # fmt: skip
 
-    async def _let_in(self, code: str, chat: int, user: TelegramUser) -> bool:
-        now = self._desk.clock.now()
-        person = self._pairing.try_code(code, chat, user.id, _shown(user), now)
-        if person is None:
-            return False
+    async def _let_in(self, person: Person) -> None:
         try:
             await self._people.add(person)
         except VigilError as error:
             lines = (f"The code was right, but you could not be written down: {error}",)
-            await self._replies.send(chat, Answer("NOT PAIRED", (text(*lines),)))
-            return True
+            await self._replies.send(person.chat, Answer("NOT PAIRED", (text(*lines),)))
+            return
         self.came_in.emit(person)
         await self._menu(person)
         await self._answer(person, parsing.Typed("start"))
         title = f"{person.name} came in as {person.role}"
-        await self._told(title, ("by the code of the Alerts page",), f"paired {user.id}")
-        return True
+        await self._told(title, ("by the code of the Alerts page",), f"paired {person.user}")
 
     async def _told(self, title: str, lines: tuple[str, ...], key: str) -> None:
         world = self._desk.world

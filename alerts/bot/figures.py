@@ -58,6 +58,32 @@ def total(value: Value) -> str:
     return said
 
 
+def unread(desk: Desk) -> str:
+    """Return whose books at the broker were never read, empty if all were.
+
+    Until then what is held there is not known, and no count of it may be told.
+    """
+    names = [name for name in _accounts(desk) if desk.positions.books(name).checked is None]
+    return f"the books of {', '.join(names)} have not been read yet" if names else ""
+
+
+def reservations(desk: Desk) -> list[str]:
+    """Return lines that say why more, or less, may be held than the desk knows."""
+    said = []
+    if why := unread(desk):
+        said.append(f"✖ {why}: there may be positions and orders that the desk does not know")
+    for name in _accounts(desk):
+        books = desk.positions.books(name)
+        if books.failed and books.checked is not None:
+            last = words.moment(books.checked, desk.clock.now())
+            said.append(f"✖ the books of {name} were last read at {last}: {books.failed}")
+    return said
+
+
+def _accounts(desk: Desk) -> list[str]:
+    return [state.account.id for state in desk.accounts.all()]
+
+
 def checked(check: Check) -> str:
     """Return one line of the inputs, or of the checklist."""
     if check.good:

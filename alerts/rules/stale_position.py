@@ -12,6 +12,7 @@ from alerts.words import count, duration
 from trading.health import Component, Finding, Severity
 
 OPEN_MARKET_ONLY = True
+BEHIND = "trades"
 
 
 def check(sight: Sight) -> Iterator[Finding]:
@@ -26,9 +27,9 @@ def check(sight: Sight) -> Iterator[Finding]:
     for each in blind:
         if not each.heard:
             yield _alone(sight, each)
-    for each in held:
-        if each.overtaken:
-            yield _behind(sight, each)
+    behind = [each for each in held if each.overtaken]
+    if behind:
+        yield _behind(sight, behind)
 
 
 def _feed_lives(sight: Sight) -> bool:
@@ -66,14 +67,17 @@ def _alone(sight: Sight, held: HeldSight) -> Finding:
     )
 
 
-def _behind(sight: Sight, held: HeldSight) -> Finding:
+def _behind(sight: Sight, held: Sequence[HeldSight]) -> Finding:
+    """Return one finding of all: after a loss it may be most of them, for a moment."""
+    name = sight.name(held[0].instrument_key)
+    one = len(held) == 1
     return Finding(
         rule="stale_position",
         component=Component.MARKET_FEED,
         severity=Severity.WARNING,
-        what=f"trades are not told of {sight.name(held.instrument_key)}",
-        meaning="You hold it: its price is asked for every few seconds, not told at each trade",
+        what=f"trades are not told of {name if one else count(len(held), 'open position')}",
+        meaning="What is not told at each trade is asked for every few seconds meanwhile",
         act="Nothing: the feed is asked for it again",
-        about=held.instrument_key,
-        instruments=(held.instrument_key,),
+        about=BEHIND,
+        instruments=tuple(each.instrument_key for each in held),
     )

@@ -9,16 +9,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from alerts.bot.commands import load
-from simulator.telegram_chat import GROUP, OWNER, STRANGER, TOKEN
+from simulator.telegram_chat import GROUP, OWNER, STRANGER, TOKEN, Chats
 from tests.alerts.bot_rig import person, talking, until
 from tests.dashboard.dealing import deal, read
 from tests.dashboard.fakes import CALL, NIFTY, PUT
 from trading.errors import Refused
+from trading.orders import ReadFailed
 
 
 async def test_status_is_answered_within_a_second_and_says_whose_world_it_is() -> None:
     async with talking() as rig:
         rig.prices([NIFTY])
+        await read(rig.desk)
         await rig.asks("/version")  # the first answer waits for the sign-on
         began = time.monotonic()
         answer = await rig.asks("/status")
@@ -28,9 +30,50 @@ async def test_status_is_answered_within_a_second_and_says_whose_world_it_is() -
     assert took < 1.0
     assert said.startswith("🟣 SIM STATUS  CAN TRADE\n")
     assert "0 positions open, 0 orders working" in said
-    assert "Day P&L — the books of main have not been read yet" in said
+    assert "Day P&L ₹0.00" in said
     assert "last price 0.0 s ago, simulated" in said
     assert "Market open until 15:30:00 IST" in said
+
+
+async def test_before_the_books_are_read_nothing_is_said_of_what_is_held() -> None:
+    """Three positions may be open at the broker: `0 open` would be believed."""
+    async with talking() as rig:
+        said = {
+            name: (await rig.asks(f"/{name}")).text.plain
+            for name in ("status", "pos", "orders", "pnl", "trades", "flatten", "cancel all")
+        }
+
+    for name, words in said.items():
+        assert "the books of main have not been read yet" in words, name
+        for guess in ("0 open", "0 positions", "0 orders", "Nothing"):
+            assert guess not in words, (name, words)
+
+
+async def test_an_outage_of_the_books_is_said_wherever_what_is_held_is() -> None:
+    async with talking() as rig:
+        await read(rig.desk)
+        failed = ReadFailed("main", "positions: status 503", rig.clock.now())
+        rig.desk.positions.on_read_failed(failed)
+        said = [(await rig.asks(name)).text.plain for name in ("/pos", "/orders", "/flatten")]
+
+    for words in said:
+        assert "the books of main were last read at" in words
+        assert "positions: status 503" in words
+
+
+async def test_a_crowd_of_strangers_does_not_drown_what_the_owner_says() -> None:
+    async with talking() as rig:
+        await rig.asks("/version")
+
+        def crowd(chats: Chats) -> int:
+            for _ in range(60):
+                chats.say("let me in 123456", sender=STRANGER)
+            return chats.say("/status").number
+
+        number = await rig.phone(crowd)
+        answer = await rig.hears(lambda m: m.number > number)
+
+    assert "STATUS" in answer.text.plain
 
 
 @pytest.mark.parametrize("name", sorted(load()))

@@ -284,6 +284,7 @@ async def test_real_orders_want_the_word_of_the_day_first() -> None:
 
 async def test_nothing_to_flatten_is_said() -> None:
     async with talking() as rig:
+        await read(rig.desk)
         assert "Nothing is open and nothing works." in (await rig.asks("/flatten")).text.plain
         assert "Which position?" in (await rig.asks("/exit 7")).text.plain
         assert "Which?" in (await rig.asks("/cancel 9")).text.plain

@@ -1,6 +1,6 @@
 """Minutes nobody watched: fetched in order and within bounds, and the ledger told the truth."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 
 import pytest
@@ -37,9 +37,11 @@ class Broker:
         self.asked: list[tuple[str, date, date]] = []
         self.fails: dict[str, VigilError] = {}
         self.down: VigilError | None = None
+        self.meanwhile: Callable[[], None] = lambda: None  # happens while it is asked
 
     async def minutes(self, instrument_key: str, first: date, last: date) -> list[Candle]:
         self.asked.append((instrument_key, first, last))
+        self.meanwhile()
         if error := self.down or self.fails.get(instrument_key):
             raise error
         opening = datetime.combine(last, datetime.min.time(), IST) + timedelta(hours=9, minutes=15)
@@ -160,6 +162,23 @@ async def test_a_gap_waits_until_its_last_minute_is_over() -> None:
     await pit.filling.run()
 
     assert pit.told.filled == 2
+
+
+async def test_a_gap_that_ends_while_another_is_being_filled_is_filled_too() -> None:
+    pit = await quiet()
+    pit.gap(300, 200)
+    pit.feed.comes_back()
+
+    def lost_and_back() -> None:
+        if len(pit.ledger.open) == 1:
+            pit.gap(190, 180, number=2)
+            pit.feed.comes_back()
+
+    pit.broker.meanwhile = lost_and_back
+    await pit.filling.run()
+    await pit.filling.run()
+
+    assert [gap.number for gap in pit.ledger.told] == [1, 2]
 
 
 async def test_an_open_gap_is_left_and_looked_at_again() -> None:

@@ -206,7 +206,10 @@ async def test_a_restart_ends_what_it_does_not_find_any_more() -> None:
     kept = only(list(rig.journal.kept.values()))
     assert kept.ended is not None
     assert kept.steps[-1].what == "over when the desk had started again"
-    assert rig.told == before.journal.told, "nobody is woken for it"
+    told = only(rig.told[1:])
+    assert (told.occasion, told.severity) == (Occasion.END, Severity.INFO), "nobody is woken"
+    assert told.incident == kept.number
+    assert told.title == "NO MORE: " + kept.cause
 
 
 async def test_a_restart_within_an_outage_writes_one_incident() -> None:

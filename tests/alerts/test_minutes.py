@@ -163,6 +163,20 @@ def test_rates_are_compared_where_as_much_is_wanted() -> None:
     )
 
 
+def test_a_feed_that_was_away_is_not_slow() -> None:
+    ledger = Ledger()
+    ledger.run(20 * 60, rate=40)
+    ledger.run(60, up=False)
+    ledger.run(10, rate=40)
+    assert ledger.past.rate is None  # of the last whole minute: it was away in it
+
+    ledger.run(110, rate=4)
+    assert (ledger.past.rate, ledger.past.usual) == (
+        pytest.approx(4, abs=1),
+        pytest.approx(40, abs=2),
+    )
+
+
 def test_before_ten_minutes_nothing_is_usual() -> None:
     ledger = Ledger()
     ledger.run(10 * 60, rate=40)

@@ -161,11 +161,17 @@ def test_a_muted_key_is_silent_and_a_muted_component_only_below_critical() -> No
     later = NOON + timedelta(minutes=1)
     warning, critical = alert(), alert(severity=Severity.CRITICAL)
 
-    assert is_muted(critical, {"no_prices": later}, NOON)
-    assert is_muted(warning, {str(Component.MARKET_FEED): later}, NOON)
-    assert not is_muted(critical, {str(Component.MARKET_FEED): later}, NOON)
-    assert not is_muted(critical, {"low_uptime": later}, NOON)
-    assert not is_muted(warning, {"no_prices": later}, later)
+    def muted(told: Alert, key: str, at: datetime = NOON) -> bool:
+        return is_muted(told, {key: later}, at, weight=told.severity)
+
+    assert muted(critical, "no_prices")
+    assert muted(warning, str(Component.MARKET_FEED))
+    assert not muted(critical, str(Component.MARKET_FEED))
+    assert not muted(critical, "low_uptime")
+    assert not muted(warning, "no_prices", at=later)
+    over = alert(severity=Severity.INFO, occasion=Occasion.END)
+    mutes = {str(Component.MARKET_FEED): later}
+    assert not is_muted(over, mutes, NOON, weight=Severity.CRITICAL), "as the alarm was not"
 
 
 def climbed(times: list[float], **changes: object) -> list[Turn]:

@@ -16,6 +16,7 @@ import pytest
 from alerts import rules
 from alerts.minutes import Past
 from alerts.rulebook import found_rules, holds_back, rests
+from alerts.rules.stale_position import BEHIND
 from alerts.sight import ChannelSight, Ending, HeldSight, Sight, Waiting
 from tests.alerts.scripted_feeds import MORNING
 from tests.alerts.watch_rig import WatchRig, changed, only
@@ -211,7 +212,7 @@ def test_a_refused_feed_is_the_matter_of_another_rule(sight: Sight) -> None:
         (HeldSight(CALL, is_open=True, blind=5.0, heard=False), 0.5, [(WARN, CALL)]),
         (HeldSight(CALL, is_open=True, blind=30.0, heard=False), 0.5, [(CRIT, CALL)]),
         # the broker's quote shows trades that the feed does not tell
-        (HeldSight(CALL, is_open=True, overtaken=True), 0.5, [(WARN, CALL)]),
+        (HeldSight(CALL, is_open=True, overtaken=True), 0.5, [(WARN, BEHIND)]),
         (HeldSight(CALL, is_open=False, blind=900.0), 60.0, []),
     ],
 )
@@ -230,6 +231,15 @@ def test_many_positions_of_a_silent_feed_are_one_finding(sight: Sight) -> None:
 
     assert found.what == "no price of 50 open positions for 55 s"
     assert len(found.instruments) == 50
+
+
+def test_many_positions_whose_trades_are_not_told_are_one_finding(sight: Sight) -> None:
+    held = tuple(HeldSight(f"NSE_FO|{n}", is_open=True, overtaken=True) for n in range(22))
+
+    found = only(find("stale_position", replace(sight, held=held)))
+
+    assert found.what == "trades are not told of 22 open positions"
+    assert len(found.instruments) == 22
 
 
 def test_instruments_have_names_and_not_keys(sight: Sight) -> None:

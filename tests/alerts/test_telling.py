@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from alerts.routing import Routing, Way, quiet_hours
-from alerts.telling import Draft, Teller
+from alerts.telling import REMIND_AFTER_START, Draft, Teller
 from tests.alerts.scripted_channel import alert
 from tests.alerts.scripted_journal import ScriptedJournal
 from tests.alerts.timeline import NOON
@@ -19,6 +19,19 @@ FULL = Retryable("the disk is full")
 ROUTES = Routing(
     (Way("telegram"), Way("e-mail", Severity.WARNING)), quiet_hours("", holidays=False)
 )
+
+
+class SlowJournal(ScriptedJournal):
+    """A disk whose writes wait while it is not quick."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_quick = asyncio.Event()
+        self.is_quick.set()
+
+    async def _write(self) -> None:
+        await self.is_quick.wait()
+        await super()._write()
 
 
 class Room:
@@ -210,11 +223,70 @@ async def test_acknowledgements_mutes_and_reminders_outlive_a_restart() -> None:
 
     after = Room(before.journal)
     await after.teller.load()
-    await after.later(61)
+    await after.later(REMIND_AFTER_START - 1)
+    assert after.shown == [], "first it has to be found again, or not"
+    await after.later(2)
 
     assert [told.title for told in after.shown] == ["OPEN (reminder 1)"]
     assert [told.title for told in after.teller.unacknowledged()] == ["OPEN", "OVER"]
     assert list(after.teller.mutes()) == ["low_uptime"]
+
+
+async def test_the_all_clear_of_what_passed_the_mute_of_its_component_passes_it_too() -> None:
+    room = Room()
+    await room.teller.mute(str(alert().component), NOON + timedelta(hours=1))
+    for told in (
+        alert("SILENT", Severity.CRITICAL),
+        alert("BACK", Severity.INFO, Occasion.END),
+    ):
+        await room.teller.tell([Draft(told, incident(told.key))])
+
+    for channel in ("telegram", "e-mail"):
+        assert [m.alert.title for m in room.journal.post(channel)] == ["SILENT", "BACK"]
+
+
+async def test_no_reminder_comes_after_the_end_that_the_disk_has_not_taken_yet() -> None:
+    disk = SlowJournal()
+    room = Room(disk)
+    await room.tell(alert("SILENT", Severity.CRITICAL))
+    await room.later(59)
+    disk.is_quick.clear()
+    ending = asyncio.create_task(room.tell(alert("BACK", Severity.INFO, Occasion.END)))
+    await asyncio.sleep(0)
+    reminding = asyncio.create_task(room.later(5))
+    await asyncio.sleep(0.01)
+    disk.is_quick.set()
+    await asyncio.gather(ending, reminding)
+
+    assert [told.title for told in room.shown] == ["SILENT", "BACK"]
+
+
+async def test_after_a_restart_it_is_reminded_of_the_alarm_and_not_of_its_reminder() -> None:
+    before = Room()
+    await before.tell(alert("SILENT", Severity.CRITICAL))
+    await before.later(61)
+    assert before.shown[-1].title == "SILENT (reminder 1)"
+
+    after = Room(before.journal)
+    await after.teller.load()
+    await after.later(REMIND_AFTER_START + 1)
+
+    (told,) = after.shown
+    assert told.title == "SILENT (reminder 1)"
+    assert sum("nobody has acknowledged it" in line for line in told.lines) == 1
+
+
+async def test_what_became_worse_after_it_was_acknowledged_is_reminded_of_after_a_restart() -> None:
+    before = Room()
+    await before.tell(alert("SILENT", Severity.WARNING))
+    await before.teller.acknowledge("owner")
+    await before.tell(alert("BLIND", Severity.CRITICAL, Occasion.ESCALATE))
+
+    after = Room(before.journal)
+    await after.teller.load()
+    await after.later(REMIND_AFTER_START + 1)
+
+    assert [told.title for told in after.shown] == ["BLIND (reminder 1)"]
 
 
 async def test_a_mute_stops_the_letters_and_not_the_storing_and_ends_by_itself() -> None:

@@ -215,6 +215,7 @@ async def watched(
     folder: Path,
     *,
     prepare: Callable[[SimulatedExchange], None] = lambda _: None,
+    fit: Callable[[Vigil], None] = lambda _: None,
     settings: Settings | None = None,
     exchange: SimulatedExchange | None = None,
     watching: int = 8,
@@ -223,13 +224,15 @@ async def watched(
 ) -> AsyncIterator[Watched]:
     """Start a desk and wait until prices come and the phone is reached; stop it at the end.
 
-    `rest` is for `watch_settings`; with `settings` those are taken as they are.
+    `prepare` gets the exchange, and `fit` the desk, before it is started. `rest` is for
+    `watch_settings`; with `settings` those are taken as they are.
     """
     vigil = Vigil(settings or watch_settings(folder, **rest))
     try:
         desk = Watched(vigil, exchange)
         desk.exchange.ledger.keep_rows()
         prepare(desk.exchange)
+        fit(vigil)
         await vigil.start()
         if watching:
             await desk.watch(desk.tradable(watching))

@@ -10,11 +10,11 @@ feeds, its disk and its browser run in real time. So the thresholds fall into th
   session's faults in a tenth of the time and none lasts longer than 10 s: silence (15 s -> 2 s),
   pings, handshake, backoff, contest, flap window and steadiness (10 min / 5 min -> 60 s / 30 s),
   an undelivered message (120 s -> 12 s), reading the books, looking for an order in doubt;
-* clock skew is ten times as large (2 s -> 20 s): a frame that is 0.2 s on its way is 2 s behind on
-  the exchange's clock.
+* what counts within real minutes meets ten times as many faults: a storm of messages is 200 in ten
+  minutes instead of 20.
 
-Storms, the error rate's five minutes, REST's limits of calls and the letters' pause of a second
-stay in real time, so a session's messages meet a tenth of a session's room: more is folded.
+The error rate's five minutes, REST's limits of calls and the letters' pause of a second stay in
+real time, so that a session's work meets a tenth of a session's room for it.
 
 `uv run python -m tests.soak [--minutes 40] [--seed N]`; a short run is cut from the session's end,
 so that each ends with the close.

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import pickle
 import platform
 import random
 import sys
@@ -74,6 +75,8 @@ async def run(plan: Plan, seed: int, folder: Path) -> int:
     with theatre(folder / "data", start=start, speed=SPEED, seed=seed) as scene:
         outcome, seen = await played(scene, plan)
         (folder / "desk.log").write_text(scene.served.log)
+    with (folder / "evidence.pickle").open("wb") as file:
+        pickle.dump((outcome, seen), file)  # for a second look without a second run
     checks = judged(outcome, seen)
     took = time.monotonic() - began
     say(f"\n{took / 60:.1f} min in all, load now {os.getloadavg()[0]:.1f}; the longest pause "
@@ -90,7 +93,10 @@ async def played(scene: Theatre, plan: Plan) -> tuple[Run, Evidence]:
     ready = scene.now_ms()
     nemesis = Nemesis(scene.exchange.url, scene.seed, scene.now_ms)
     nemesis.renew = lambda: under_load.new_token(scene)
-    sampler = asyncio.create_task(under_load.sample(scene))
+    watchers = [
+        asyncio.create_task(scene.reference.run()),
+        asyncio.create_task(under_load.sample(scene)),
+    ]
     async with chromium() as browser:
         await warmed_up(scene, browser)
         loaded = scene.now_ms()
@@ -112,7 +118,8 @@ async def played(scene: Theatre, plan: Plan) -> tuple[Run, Evidence]:
     await asyncio.sleep(CLOSED)
     left = await under_load.until(lambda: unsettled(scene), within=60)
     await calm(scene, nemesis, "after the close")
-    sampler.cancel()
+    for task in watchers:
+        task.cancel()
     closed = Span(close + scene.pace.ms(10), scene.now_ms())
     seen, dropped, code = await asyncio.to_thread(evidence, scene)
     await nemesis.close()
@@ -121,6 +128,7 @@ async def played(scene: Theatre, plan: Plan) -> tuple[Run, Evidence]:
         session=Span(loaded, close),
         ready=ready,
         calm=(Span(ready, loaded), closed),
+        held=scene.held,
         struck=nemesis.struck,
         samples=scene.samples,
         page_errors=scene.page_errors,

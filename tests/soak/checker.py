@@ -17,6 +17,7 @@ MINUTE: Final = 60_000  # ms
 SLACK: Final = 1.0  # real seconds by which a gap's ends may differ from the silence
 CRITICAL, WARNING = 3, 2
 PRICES: Final = frozenset({"no_prices", "feed_refused", "unreachable", "failed_recovery"})
+MACHINE: Final = "loop_lag"
 STREAM: Final = frozenset({"stream_down", "feed_refused", "unreachable"})
 
 
@@ -31,6 +32,7 @@ class Sent(NamedTuple):
     ltp: float
     ltq: int
     priced: bool
+    initial: bool = False  # of a snapshot
 
 
 class Stored(NamedTuple):
@@ -114,6 +116,7 @@ class Sample(NamedTuple):
     threads: int
     wal_mib: float
     lag_p99_ms: float
+    reference_ms: float  # the same of a loop that does next to nothing, on the same machine
     calm: str = ""  # the name of a calm moment: no fault, no page
 
 
@@ -153,16 +156,36 @@ def unknown_ticks(stored: Iterable[Stored], sent: Sequence[Sent]) -> list[str]:
 
 
 def lost_ticks(
-    sent: Iterable[Sent], stored: Iterable[Stored], gaps: Sequence[Span], pace: Pace
+    sent: Iterable[Sent],
+    stored: Iterable[Stored],
+    gaps: Sequence[Span],
+    pace: Pace,
+    held: frozenset[str],
 ) -> list[str]:
-    """Each trade that was sent is stored, or was told only inside of a gap of the gap ledger."""
+    """Each trade that was sent is stored, or was told only inside of a gap of the gap ledger.
+
+    Of what is not `held` for the whole run, the last word before a page lets it go is on its way
+    when nobody wants it any more: it is dropped as the desk means to.
+    """
     ours = {(s.key, s.ltt, s.ltp) for s in stored}
     missing: dict[tuple[str, int, float], int] = {}
+    told: dict[str, list[int]] = defaultdict(list)
     for row in sent:
+        told[row.key].append(row.at)
         trade = (row.key, row.ltt, row.ltp)
         if row.priced and trade not in ours and not _within(row.at, gaps, pace.ms(SLACK)):
             missing.setdefault(trade, row.at)
-    return [f"lost: {key} {ltp} traded {ltt}, sent {at}" for (key, ltt, ltp), at in missing.items()]
+    return [
+        f"lost: {key} {ltp} traded {ltt}, sent {at}"
+        for (key, ltt, ltp), at in missing.items()
+        if key in held or not _falls_silent(told[key], at, pace.ms(SLACK))
+    ]
+
+
+def _falls_silent(moments: Sequence[int], at: int, margin: int) -> bool:
+    """Return whether nothing more is told for so long after this; `moments` by their order."""
+    following = bisect_right(moments, at)
+    return following == len(moments) or moments[following] - at > margin
 
 
 def _within(at: int, spans: Sequence[Span], margin: int) -> bool:
@@ -235,9 +258,16 @@ def joined(spans: Iterable[Span], margin: int) -> list[Span]:
 
 
 def wrong_gaps(
-    gaps: Sequence[Span], quiet: Sequence[Span], stored: Iterable[Stored], pace: Pace
+    gaps: Sequence[Span],
+    quiet: Sequence[Span],
+    sent: Iterable[Sent],
+    stored: Iterable[Stored],
+    pace: Pace,
 ) -> list[str]:
-    """Each long silence is in the gap ledger, and in no gap did we store a tick, both ± 1 s."""
+    """Each long silence is in the gap ledger, and in no gap did we store a live price, ± 1 s.
+
+    A book without a price, or the snapshot of a new connection, is no price of that moment.
+    """
     slack = pace.ms(SLACK)
     ledger = joined(gaps, 2 * slack)
     found = [
@@ -245,12 +275,13 @@ def wrong_gaps(
         for span in quiet
         if not any(g.start - slack <= span.start and span.end <= g.end + slack for g in ledger)
     ]
-    received = sorted(s.received for s in stored)
+    live = {(s.key, s.at) for s in sent if s.priced and not s.initial}
+    received = sorted(s.received for s in stored if (s.key, s.at) in live)
     for gap in gaps:
         first = bisect_right(received, gap.start + slack)
         last = bisect_left(received, gap.end - slack)
         if last > first:
-            found.append(f"gap {_at(gap, pace)} ({gap.what}): {last - first} ticks came in it")
+            found.append(f"gap {_at(gap, pace)} ({gap.what}): {last - first} prices came in it")
     return found
 
 
@@ -276,12 +307,15 @@ def unnoticed(
 
 
 def false_alarms(alerts: Iterable[Told], calm: Iterable[Span]) -> list[str]:
-    """Where nothing was wrong, nothing began."""
+    """Where nothing was wrong, nothing began; that others slow the machine down is no fault."""
     spans = list(calm)
     return [
         f"A{a.number} began without a cause: {a.key}"
         for a in alerts
-        if a.kind == "health" and a.occasion == "begin" and _within(a.at, spans, 0)
+        if a.kind == "health"
+        and a.occasion == "begin"
+        and a.key != MACHINE
+        and _within(a.at, spans, 0)
     ]
 
 

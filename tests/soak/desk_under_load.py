@@ -20,6 +20,7 @@ import httpx
 import websocket
 from playwright.async_api import Browser, ConsoleMessage, Page
 
+from alerts.vitals import LoopVitals
 from feeds.upstox.token import FileToken
 from simulator.calendar import IST
 from simulator.tokens import USER
@@ -29,7 +30,7 @@ from tests.soak.checker import Arrival, Lasted, Minute, Pace, Post, Sample, Sent
 from tests.soak.nemesis import TOUCHES_ORDERS, Nemesis
 
 PATHS: Final = ("/", "/status", "/positions", "/orders", "/baskets", "/alerts")
-SEARCHES: Final = ("reliance", "26000 ce", "bank", "tcs", "24500 pe")
+SEARCHES: Final = ("reliance", "nifty", "bank", "tcs", "nifty ce", "banknifty pe")
 POSITIONS: Final = 50
 INSTRUMENTS: Final = 300
 RATE: Final = 25.0  # price changes a second of the exchange's time, over all instruments
@@ -52,8 +53,7 @@ SCALED: Final = {
     "VIGIL_WATCH__FLAP_WINDOW": "60",
     "VIGIL_WATCH__STEADY": "30",
     "VIGIL_WATCH__UNDELIVERED": "12",
-    "VIGIL_WATCH__SKEW_WARNING": "20",
-    "VIGIL_WATCH__SKEW_CRITICAL": "300",
+    "VIGIL_QUIET__STORM": "200",
     "VIGIL_ORDERS__READ_WORKING_SECONDS": "2.0",
     "VIGIL_ORDERS__READ_OPEN_SECONDS": "5.0",
     "VIGIL_ORDERS__DOUBT_FIRST_SECONDS": "0.5",
@@ -81,6 +81,8 @@ class Theatre:
     refusals: list[str] = field(default_factory=list)
     arrivals: dict[tuple[int, str, str], Arrival] = field(default_factory=dict)
     calm: str = ""
+    held: frozenset[str] = frozenset()  # positions from the begin to the end
+    reference: LoopVitals = field(default_factory=LoopVitals)  # of the checker's own loop
     _zero: tuple[float, int] = (0.0, 0)
 
     @property
@@ -122,16 +124,16 @@ def theatre(folder: Path, *, start: str, speed: float, seed: int) -> Iterator[Th
         "--rate", str(RATE), "--instruments", str(INSTRUMENTS),
     )  # fmt: skip
     try:
-        open_positions(exchange, seed)
+        held = open_positions(exchange, seed)
         place = Place(folder, variables={**exchange.variables(), **SCALED})
         with launched(place) as served:
-            yield Theatre(exchange, served, Pace(speed, STALL), seed)
+            yield Theatre(exchange, served, Pace(speed, STALL), seed, held=held)
     finally:
         exchange.close()
 
 
-def open_positions(exchange: Exchange, seed: int) -> None:
-    """Carry 50 positions over from the day before: shares, futures and options."""
+def open_positions(exchange: Exchange, seed: int) -> frozenset[str]:
+    """Carry 50 positions over from the day before: shares, futures and options; return them."""
     chance = random.Random(seed)
     listed = master(exchange)
     shares = [row for row in listed if row["instrument_type"] == "EQ"][:20]
@@ -154,6 +156,7 @@ def open_positions(exchange: Exchange, seed: int) -> None:
         timeout=10,
     )
     assert answer.status_code == 200, answer.text
+    return frozenset(row["instrument_key"] for row in rows)
 
 
 def master(exchange: Exchange) -> list[dict[str, Any]]:
@@ -186,6 +189,7 @@ async def trade(scene: Theatre, nemesis: Nemesis) -> None:
         if time.monotonic() - sent_at >= ORDER_EVERY or (on and on != met):
             sent_at = time.monotonic()
             key = chance.choice(keys)
+            scene.held -= {key}
             await _order(scene, chance, key, lots[key])
         met = on
         await asyncio.sleep(0.25)
@@ -205,7 +209,7 @@ async def _order(scene: Theatre, chance: random.Random, key: str, lot: int) -> N
         if answer.status_code == 201:
             scene.orders_taken += 1
         else:
-            scene.refusals.append(f"{answer.status_code} {answer.json()['message'][:100]}")
+            scene.refusals.append(f"{answer.status_code} {answer.text[:160]}")
 
 
 async def visit(scene: Theatre, browser: Browser, slot: int) -> None:
@@ -217,7 +221,11 @@ async def visit(scene: Theatre, browser: Browser, slot: int) -> None:
             continue
         phone = chance.random() < 0.3
         size = {"width": 390, "height": 844} if phone else {"width": 1366, "height": 768}
-        await one_visit(scene, browser, chance.choice(PATHS), size, chance)
+        path = chance.choice(PATHS)
+        try:
+            await one_visit(scene, browser, path, size, chance)
+        except Exception as error:  # noqa: BLE001  what the browser says is evidence
+            scene.page_errors.append(f"{path}: {type(error).__name__} {str(error)[:200]}")
         await asyncio.sleep(chance.uniform(0.5, 4))
 
 
@@ -234,10 +242,6 @@ async def one_visit(
         if path == "/" and size["width"] > 800:
             await _search(scene, page, chance)
         await asyncio.sleep(chance.uniform(6, 15))
-    except asyncio.CancelledError:
-        raise
-    except Exception as error:  # noqa: BLE001  what the browser says is evidence
-        scene.page_errors.append(f"{path}: {type(error).__name__} {str(error)[:200]}")
     finally:
         await context.close()
 
@@ -254,8 +258,7 @@ async def _search(scene: Theatre, page: Page, chance: random.Random) -> None:
     await page.keyboard.press("/")
     await page.keyboard.type(words)
     found = page.locator(".v-result").first
-    with contextlib.suppress(TimeoutError):
-        await found.wait_for(timeout=10_000)
+    await found.wait_for(timeout=10_000)
     scene.searches += 1
     await page.keyboard.press("Escape")
 
@@ -298,7 +301,8 @@ async def sample(scene: Theatre) -> None:
     while True:
         scene.samples.append(await asyncio.to_thread(_one_sample, scene))
         if len(scene.samples) % 12 == 0:
-            await asyncio.to_thread(keep_arrivals, scene)
+            with contextlib.suppress(httpx.TransportError):
+                await asyncio.to_thread(keep_arrivals, scene)
         await asyncio.sleep(SAMPLE_EVERY)
 
 
@@ -313,6 +317,7 @@ def _one_sample(scene: Theatre) -> Sample:
         threads=int(_found(r"^Threads:\s+(\d+)", status)),
         wal_mib=wal.stat().st_size / (1 << 20) if wal.exists() else 0.0,
         lag_p99_ms=_lag(scene),
+        reference_ms=scene.reference.stats().loop_lag.p99 or 0.0,
         calm=scene.calm,
     )
 
@@ -324,7 +329,7 @@ def _found(pattern: str, text: str) -> str:
 
 
 def _lag(scene: Theatre) -> float:
-    with contextlib.suppress(httpx.TransportError):
+    with contextlib.suppress(httpx.TransportError, AssertionError):
         text = httpx.get(f"{scene.served.url}/metrics", trust_env=False, timeout=10).text
         return float(_found(r'^vigil_loop_lag_seconds\{quantile="0\.99"\} (\S+)', text)) * 1000
     return float("nan")
@@ -379,9 +384,9 @@ def from_exchange(scene: Theatre) -> tuple[list[Sent], dict[str, Any]]:
 
 
 def _sent(row: list[Any]) -> Sent:
-    connection, key, at, ltt, _, ltq, ltp, _, parts = row
+    connection, key, at, ltt, _, ltq, ltp, initial, parts = row
     priced = bool(parts & PRICE) and ltp is not None and 1e-4 <= float(ltp) <= 1e8
-    return Sent(connection, key, at, ltt, float(ltp or 0.0), ltq, priced)
+    return Sent(connection, key, at, ltt, float(ltp or 0.0), ltq, priced, initial)
 
 
 def history_of(scene: Theatre, keys: list[str]) -> dict[tuple[str, int], Minute]:

@@ -15,12 +15,14 @@ from tests.soak.nemesis import Struck
 
 GROWTH: Final = 5.0  # MiB in an hour of the session
 LAG: Final = 250.0  # ms, p99 of each minute
+NOISY: Final = 2.0  # times what an idle loop sees
 WAL: Final = 64.0  # MiB
 FLAT: Final = 2  # threads, files
 SHOWN: Final = 8  # violations of one check in full
 LONG_ENOUGH: Final = 900.0  # seconds of samples from which a slope says something
 GAP_AFTER: Final = 1.0  # seconds over the stall after which a silence must be in the gap ledger
 SURE_AFTER: Final = 6.0  # seconds of silence, with three looks and their pause, to be an incident
+STARTED: Final = 120.0  # seconds after which a minute has nothing of the start in it
 STREAM_AFTER, TOKEN_AFTER = 5.5, 3.0
 
 
@@ -32,6 +34,7 @@ class Run:
     session: Span  # judged, from the begin of the load to the close
     ready: int  # when the desk was ready, ms
     calm: Sequence[Span]
+    held: frozenset[str]
     struck: Sequence[Struck]
     samples: Sequence[Sample]
     page_errors: Sequence[str]
@@ -52,14 +55,14 @@ def judged(run: Run, seen: Evidence) -> Checks:
     return {
         "each stored tick was sent, and once": checker.unknown_ticks(seen.stored, sent),
         "each sent trade is stored or in a gap": checker.lost_ticks(
-            sent, seen.stored, seen.gaps, pace
+            sent, seen.stored, seen.gaps, pace, run.held
         ),
         "whole minutes are the exchange's": checker.wrong_candles(
             seen.minutes, sent, seen.history, run.ready
         ),
         "orders and positions are the broker's": violations(seen.books, seen.truth),
         "gaps are the silences, within 1 s": checker.wrong_gaps(
-            seen.gaps, quiet, seen.stored, pace
+            seen.gaps, quiet, sent, seen.stored, pace
         ),
         "silences were noticed": checker.unnoticed(long, seen.incidents, PRICES, pace),
         "lost streams were noticed": checker.unnoticed(
@@ -75,7 +78,7 @@ def judged(run: Run, seen: Evidence) -> Checks:
         ),
         "memory": _memory(run),
         "threads and files are flat": checker.not_flat(run.samples, by=FLAT),
-        "loop lag": _over("p99 of a minute", [s.lag_p99_ms for s in minutes(run.samples)], LAG),
+        "loop lag": _late(run.samples),
         "WAL": _over("WAL", [s.wal_mib for s in run.samples], WAL),
         "no page complained": list(run.page_errors),
         "nothing was dropped before the disk": [f"{run.dropped_rows:.0f} rows"]
@@ -109,12 +112,23 @@ def after_warm_up(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def minutes(samples: Sequence[Sample]) -> list[Sample]:
-    """Return a sample for each minute: the desk tells percentiles of the last minute."""
+    """Return a sample for each minute after the start: percentiles are of the last minute."""
     found: list[Sample] = []
     for sample in samples:
-        if sample.at >= 60 and (not found or sample.at - found[-1].at >= 60):
+        if sample.at >= STARTED and (not found or sample.at - found[-1].at >= 60):
             found.append(sample)
     return found
+
+
+def _late(samples: Sequence[Sample]) -> list[str]:
+    """Nine of ten minutes must do; one in which an idle loop is as late says nothing about ours."""
+    judged = minutes(samples)
+    found = [
+        f"p99 of a minute {s.lag_p99_ms:.0f} ms, of an idle loop {s.reference_ms:.0f} ms"
+        for s in judged
+        if s.lag_p99_ms > max(LAG, NOISY * s.reference_ms)
+    ]
+    return found if len(found) > len(judged) / 10 else []
 
 
 def _over(what: str, values: Sequence[float], most: float) -> list[str]:
@@ -127,6 +141,7 @@ def figures(run: Run, seen: Evidence) -> list[str]:
     warm = after_warm_up(samples)
     growth = checker.slope(warm)
     lags = [s.lag_p99_ms for s in minutes(samples) if s.lag_p99_ms == s.lag_p99_ms]
+    idle = [s.reference_ms for s in minutes(samples)]
     told = Counter(a.occasion for a in seen.alerts if a.kind == "health")
     rules = Counter(i.key.split()[0] for i in seen.incidents)
     states = Counter(p.state for p in seen.letters)
@@ -147,7 +162,8 @@ def figures(run: Run, seen: Evidence) -> list[str]:
         f"{max(s.rss_mib for s in samples):.0f} at most; after warm-up {growth:+.1f} MiB in a real "
         f"hour, {growth / pace.speed:+.2f} in an hour of the session",
         f"calm moments: {calm_words(samples)}",
-        f"loop lag p99 of a minute: median {median(lags):.1f} ms, worst {max(lags):.1f} ms"
+        f"loop lag p99 of a minute: median {median(lags):.1f} ms, worst {max(lags):.1f} ms; "
+        f"of an idle loop beside it {median(idle):.1f} and {max(idle):.1f} ms"
         if lags
         else "loop lag: the run was too short",
         f"WAL at most {max(s.wal_mib for s in samples):.1f} MiB",

@@ -34,6 +34,7 @@ from tests.soak.nemesis import DECK, dealt
 PACE = Pace(speed=10.0, stall=2.0)  # a second of the exchange is 100 ms
 T = 1_800_000_000_000 - 1_800_000_000_000 % 60_000
 KEY = "NSE_EQ|A"
+HELD = frozenset({KEY})
 
 
 def sent(at: int, ltp: float = 100.0, *, ltt: int | None = None, priced: bool = True) -> Sent:
@@ -74,16 +75,23 @@ def test_a_tick_without_a_price_of_its_own_may_repeat_the_price_before() -> None
 def test_a_lost_trade_is_found_unless_the_gap_ledger_has_it() -> None:
     rows = stream(60_000)
     stored = [kept(row) for row in rows if not 20_000 <= row.at - T < 40_000]
-    assert len(lost_ticks(rows, stored, [], PACE)) == 100
+    assert len(lost_ticks(rows, stored, [], PACE, HELD)) == 100
     gap = Span(T + 20_000, T + 40_000)
-    assert lost_ticks(rows, stored, [gap], PACE) == []
+    assert lost_ticks(rows, stored, [gap], PACE, HELD) == []
     short = Span(T + 20_000, T + 28_000)  # 10 s of the exchange are one second of slack
-    assert len(lost_ticks(rows, stored, [short], PACE)) == 9
+    assert len(lost_ticks(rows, stored, [short], PACE, HELD)) == 9
 
 
 def test_a_trade_that_was_told_again_after_the_gap_is_not_lost() -> None:
     lost, again = sent(0, 101.0), sent(90_000, 101.0, ltt=0)
-    assert lost_ticks([lost, again], [kept(again)], [], PACE) == []
+    assert lost_ticks([lost, again], [kept(again)], [], PACE, HELD) == []
+
+
+def test_the_last_word_of_what_a_page_let_go_is_not_lost() -> None:
+    rows = stream(60_000)
+    assert lost_ticks(rows, [kept(row) for row in rows[:-1]], [], PACE, frozenset()) == []
+    assert len(lost_ticks(rows, [kept(row) for row in rows[:-1]], [], PACE, HELD)) == 1
+    assert len(lost_ticks(rows, [kept(row) for row in rows[1:]], [], PACE, frozenset())) == 1
 
 
 # candles
@@ -129,20 +137,22 @@ def test_a_silence_is_found_with_its_length_and_its_edges() -> None:
 def test_a_silence_without_a_gap_and_a_gap_without_a_silence_are_found() -> None:
     rows = stream(200_000, without=[Span(100_000, 140_000)])
     stored = [kept(row) for row in rows]
-    assert wrong_gaps([SILENT], [SILENT], stored, PACE) == []
+    assert wrong_gaps([SILENT], [SILENT], rows, stored, PACE) == []
     late = Span(SILENT.start + 9_000, SILENT.end - 9_000)
-    assert wrong_gaps([late], [SILENT], stored, PACE) == []
+    assert wrong_gaps([late], [SILENT], rows, stored, PACE) == []
     too_late = Span(SILENT.start + 11_000, SILENT.end)
-    assert len(wrong_gaps([too_late], [SILENT], stored, PACE)) == 1
-    assert len(wrong_gaps([], [SILENT], stored, PACE)) == 1
+    assert len(wrong_gaps([too_late], [SILENT], rows, stored, PACE)) == 1
+    assert len(wrong_gaps([], [SILENT], rows, stored, PACE)) == 1
     too_long = Span(SILENT.start - 30_000, SILENT.end)
-    [words] = wrong_gaps([too_long], [SILENT], stored, PACE)
-    assert "ticks came in it" in words
+    [words] = wrong_gaps([too_long], [SILENT], rows, stored, PACE)
+    assert "prices came in it" in words
+    snapshots = [row._replace(initial=True) for row in rows]
+    assert wrong_gaps([too_long], [SILENT], snapshots, stored, PACE) == []
 
 
 def test_two_gaps_with_a_moment_between_them_hold_one_silence() -> None:
     halves = [Span(T + 100_000, T + 118_000), Span(T + 119_000, T + 140_000)]
-    assert wrong_gaps(halves, [SILENT], [], PACE) == []
+    assert wrong_gaps(halves, [SILENT], [], [], PACE) == []
     assert joined([Span(0, 10), Span(30, 40), Span(12, 20)], 5) == [Span(0, 20), Span(30, 40)]
 
 
@@ -180,6 +190,7 @@ def test_a_matter_begins_once_and_ends_once() -> None:
 def test_an_alarm_in_a_calm_moment_is_found() -> None:
     assert len(false_alarms(WHOLE, [Span(T, T + 10)])) == 1
     assert false_alarms(WHOLE, [Span(T + 2, T + 10)]) == []
+    assert false_alarms([told(1, "begin", key="loop_lag")], [Span(T, T + 10)]) == []
 
 
 LETTERS = [Post(n, "telegram", "sent", 1, "") for n in (1, 2, 3)]
@@ -215,7 +226,7 @@ def test_a_message_once_more_is_allowed_and_twice_more_is_not() -> None:
 
 
 def sample(at: float, rss: float, *, fds: int = 40, threads: int = 20, calm: str = "") -> Sample:
-    return Sample(at, rss, fds, threads, 1.0, 5.0, calm)
+    return Sample(at, rss, fds, threads, 1.0, 5.0, 5.0, calm)
 
 
 def test_memory_that_grows_is_told_from_memory_that_swings() -> None:

@@ -340,6 +340,24 @@ def test_d02_a_full_disk_stops_ticks_and_is_over_by_itself(writer: Writer, path:
     assert is_whole(path)
 
 
+def test_a_stop_in_trouble_does_not_stumble_over_what_was_given_up_behind_something_patient(
+    database: Database, path: Path
+) -> None:
+    """The thread ended with an error: nobody after it was answered, and nothing was closed."""
+    writer = Writer(database)
+    with locked(path):
+        patient = writer.submit(add_gap, patience=FOR_EVER)
+        hasty = writer.submit(add_gap, patience=0.6)
+        last = writer.submit(add_gap, patience=FOR_EVER)
+        with pytest.raises(Retryable, match="locked"):
+            hasty.result(5)
+        writer.stop(timeout=0.5)
+
+        for promise in (patient, last):
+            with pytest.raises(VigilError, match="storage is stopped"):
+                promise.result(1)
+
+
 def test_d02_ticks_leave_the_last_room_on_the_disk_to_records(
     database: Database, path: Path
 ) -> None:

@@ -182,3 +182,22 @@ def test_a_minute_that_was_over_when_something_was_last_heard_stays_whole() -> N
 
     whole = {c.start: c.complete for c in finished if c.instrument_key == NIFTY}
     assert whole[T0]
+
+
+def test_a_minute_that_is_left_or_come_back_to_is_not_whole() -> None:
+    candles, finished = builder()
+    candles.add([trade(10, 0), trade(12, MINUTE), trade(13, 2 * MINUTE)])
+    candles.left([NIFTY, "NSE_EQ|never heard of"])
+    candles.add([trade(14, 4 * MINUTE + 30_000), trade(15, 5 * MINUTE), trade(16, 6 * MINUTE)])
+
+    told = [((c.start - T0) // MINUTE, c.complete) for c in finished]
+    assert told == [(0, True), (1, True), (2, False), (4, False), (5, True)]
+
+
+def test_a_minute_that_was_over_before_it_was_left_is_whole() -> None:
+    candles, finished = builder()
+    candles.add([trade(10, 0)])
+    candles.add([tick("NSE_EQ|other", ltp=1, ltt=T0 + 2 * MINUTE)])
+    candles.left([NIFTY])
+
+    assert [c.complete for c in finished] == [True]

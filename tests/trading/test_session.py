@@ -89,3 +89,19 @@ def test_losing_the_feed_marks_the_minute_under_way(feed: ToldFeed) -> None:
     current = candles.current(NIFTY)
     assert current is not None
     assert not current.complete
+
+
+def test_what_nobody_wants_any_more_has_its_minute_marked(feed: ToldFeed) -> None:
+    candles = CandleBuilder()
+    finished: list[Candle] = []
+    candles.finished.subscribe(finished.extend)
+    book = SubscriptionBook()
+    release = book.hold("page", [NIFTY, CALL], Mode.FULL)
+    book.hold("position", [CALL], Mode.FULL)
+    watch("2025-11-26 09:30:20", book, feed, candles)
+    candles.add([tick(NIFTY, ltt=T0 + 1_000), tick(CALL, ltt=T0 + 1_000)])
+
+    release()
+
+    assert [(c.instrument_key, c.complete) for c in finished] == [(NIFTY, False)]
+    assert candles.current(CALL) is not None

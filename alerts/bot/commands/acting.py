@@ -36,7 +36,8 @@ async def cancel(asked: Asked) -> Answer:
     whole = asked.rest.lower() == "all"
     found = everything if whole else _named(everything, asked.words)
     if not found:
-        lines = ["Nothing works."] if whole else ["Which? /orders shows their numbers, or: all"]
+        nothing = figures.reservations(desk) or ["Nothing works."]
+        lines = nothing if whole else ["Which? /orders shows their numbers, or: all"]
         return Answer("CANCEL", (text(*lines),))
     ids = [order.id for order in found]
     about = f"cancel {words.count(len(found), 'order')}"
@@ -101,10 +102,12 @@ async def exit_(asked: Asked) -> Answer:
 
 
 async def flatten(asked: Asked) -> Answer:
-    found = held.open_positions(asked.desk)
-    working = asked.desk.orders.working()
+    desk = asked.desk
+    found = held.open_positions(desk)
+    working = desk.orders.working()
     if not found and not working:
-        return Answer("FLATTEN", (text("Nothing is open and nothing works."),))
+        nothing = figures.reservations(desk) or ["Nothing is open and nothing works."]
+        return Answer("FLATTEN", (text(*nothing),))
     return await _leave(asked, found, "FLATTEN", cancels=True)
 
 
@@ -120,6 +123,7 @@ async def _leave(asked: Asked, found: Sequence[Position], verb: str, *, cancels:
         why_not = await _why_not(desk, line)
         said += _said(desk, line, number, why_not, cancels=cancels)
         sendable += not why_not
+    said += figures.reservations(desk)
     if not sendable and not working:
         return Answer(verb, (text(*said, "Nothing can be sent now."),))
     keys = [line.key for line in lines]

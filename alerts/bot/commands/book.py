@@ -29,8 +29,13 @@ async def positions(asked: Asked) -> Answer:
     lines = [line for p in found[:MOST] for line in _position(desk, p, numbers[held.reference(p)])]
     if len(found) > MOST:
         lines.append(f"and {len(found) - MOST} more: they are on the page")
-    lines.append(figures.total(desk.positions.total()))
-    return Answer(f"POSITIONS  {len(everything)} open", (text(*lines),), (_below(asked, found),))
+    lines += [figures.total(desk.positions.total()), *figures.reservations(desk)]
+    return Answer(f"POSITIONS  {_number(desk)}", (text(*lines),), (_below(asked, found),))
+
+
+def _number(desk: Desk) -> str:
+    number = len(held.open_positions(desk))
+    return f"{number} known, perhaps more" if figures.unread(desk) else f"{number} open"
 
 
 def _position(desk: Desk, position: Position, number: int) -> list[str]:
@@ -76,12 +81,17 @@ async def pnl(asked: Asked) -> Answer:
 def _charged(desk: Desk) -> str:
     fills = desk.positions.fills()
     if not fills:
-        return "Nothing was filled today."
+        return _no_fill(desk)
     found = [_charges_of(desk, fill) for fill in fills]
     known = [paise for paise in found if paise is not None]
     if len(known) < len(found):
         return f"Charges {words.DASH} not all fills have a price and an instrument yet"
     return f"Charges about {words.rupees(sum(known))} for {words.count(len(fills), 'fill')}"
+
+
+def _no_fill(desk: Desk) -> str:
+    unread = figures.unread(desk)
+    return f"Fills {words.DASH} {unread}" if unread else "Nothing was filled today."
 
 
 def _charges_of(desk: Desk, fill: Fill) -> int | None:
@@ -105,9 +115,12 @@ async def orders(asked: Asked) -> Answer:
         keys = []
     rows = [tuple(keys[n : n + 3]) for n in range(0, len(keys), 3)]
     rows.append((Button("Refresh", ".orders"),))
-    if not lines:
+    unread = figures.unread(desk)
+    if not lines and not unread:
         lines = ["Nothing works."]
-    return Answer(f"ORDERS  {len(working)} working", (text(*lines),), tuple(rows))
+    number = f"{len(working)} known, perhaps more" if unread else f"{len(working)} working"
+    blocks = (text(*lines, *figures.reservations(desk)),)
+    return Answer(f"ORDERS  {number}", blocks, tuple(rows))
 
 
 def _order(desk: Desk, order: Order, number: int) -> str:
@@ -136,7 +149,7 @@ async def trades(asked: Asked) -> Answer:
     most = min(50, int(wanted)) if wanted.isascii() and wanted.isdigit() and len(wanted) < 4 else 0
     fills = desk.positions.fills()
     shown = fills[-(most or FILLS) :]
-    lines = [_fill(desk, fill) for fill in reversed(shown)] or ["Nothing was filled today."]
+    lines = [_fill(desk, fill) for fill in reversed(shown)] or [_no_fill(desk)]
     return Answer(f"TRADES  {len(shown)} of {len(fills)} today", (text(*lines),))
 
 

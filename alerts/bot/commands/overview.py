@@ -63,6 +63,8 @@ def light(desk: Desk, room: Watchroom, bad: Sequence[Check]) -> str:
 
 
 def _dealings(desk: Desk) -> str:
+    if unread := figures.unread(desk):
+        return f"Positions and orders {words.DASH} {unread}"
     held = sum(p.quantity != 0 for p in desk.positions.positions())
     return f"{words.count(held, 'position')} open, " + (
         f"{words.count(len(desk.orders.working()), 'order')} working"

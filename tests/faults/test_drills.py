@@ -1,0 +1,120 @@
+"""Every fire drill on the whole desk, its own watch and its simulated phone; times at a tenth.
+
+One desk for all of them: a drill that ends green leaves nothing behind for the next one.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from itertools import pairwise
+
+import pytest
+import pytest_asyncio
+
+from alerts.drill_kinds import DRILLS
+from alerts.drills import FireDrills, Patience, Scene, no_login
+from tests.faults.dealing import Dealing
+from tests.faults.watching import SHORT, Watched, watched
+from trading.health import DrillResult, Occasion
+from trading.model import Mode
+from trading.order import OrderStatus
+
+PATIENCE = Patience(look=0.02, calm=1.5, settle=4.0, steady=1.1, scale=0.1)
+# No two in a row that end a young connection of the same feed: that looks like another client.
+ORDER = [
+    "pull the plug", "freeze without close", "expired token", "heartbeats only",
+    "exchange refuses", "half-open connection", "missing instruments", "garbage frames",
+    "late ticks", "market burst", "order stream dropped", "Telegram down",
+]  # fmt: skip
+DETECTED = 30.0 * PATIENCE.scale  # product.md F10
+# A dozen troubles in a row are no flapping here; with a position each silence is critical.
+OFTEN = SHORT.model_copy(update={"flaps": 1_000, "every_seconds": 0.5, "position_blind": 1.5})
+A_MINUTE = {"decode_errors", "inbox_overflow"}  # found as long as a minute has them
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Watched]:
+    folder = tmp_path_factory.mktemp("drills")
+    async with watched(folder, watch=OFTEN, watching=0, rate=1000.0) as desk:
+        dealing = Dealing(desk.vigil)
+        await dealing.ready()
+        options = sorted((dealing.option(n) for n in range(40)), key=lambda o: o.instrument_key)
+        keys = [option.instrument_key for option in options]
+        desk.desk.subscriptions.hold("test", keys, Mode.LTPC)
+        order = await dealing.buy(instrument=options[0])  # one of those that a drill leaves out
+        await dealing.becomes(order, OrderStatus.FILLED)
+        await desk.on_the_phone("FILLED")
+        await asyncio.sleep(1.0)  # for a usual rate
+        yield desk
+
+
+@pytest.fixture(scope="module")
+def drills(desk: Watched) -> FireDrills:
+    """The drills as main makes them, but patient at a tenth."""
+    parts, feeds = desk.watchers, desk.desk
+    scene = Scene(
+        simulated=True,
+        feed=feeds.feed,
+        wanted=lambda: feeds.subscriptions.wanted().modes,
+        findings=parts.monitor.findings,
+        stored=parts.teller.stored,
+        streams=tuple(feeds.portfolio_feeds.values()),
+        channels=parts.dispatcher.health,
+        phone=parts.phone,
+        test_message=parts.watch.test_message,
+        renew=no_login,
+    )
+    return FireDrills(feeds.clock, parts.faults, scene, parts.drill_journal, PATIENCE)
+
+
+@pytest.mark.parametrize("name", ORDER)
+async def test_a_drill_ends_green_and_its_incidents_are_closed(
+    desk: Watched, drills: FireDrills, name: str
+) -> None:
+    await desk.live()
+    alerts = len(desk.alerts)
+    await drills.start(name)
+    await desk.until(lambda: drills.running() is None, within=30, what=name)
+    result = drills.results()[name]
+    print(f"{name}: {shown(result)}; {[alert.title for alert in desk.alerts[alerts:]]}")
+
+    assert result.good, result
+    assert result.detected_after is not None
+    assert result.detected_after <= DETECTED
+    assert result.recovered_after is not None
+    assert await desk.watchers.faults.names() == ()
+    await desk.until(lambda: lasting(desk) <= A_MINUTE, within=8, what="an end")
+    await desk.until(lambda: desk.wrong <= A_MINUTE, within=8, what="all well")
+    told = desk.alerts[alerts:]
+    keys = {alert.key for alert in told if alert.kind == "health"} - A_MINUTE
+    for key in keys:
+        occasions = [alert.occasion for alert in told if alert.key == key]
+        assert occasions[0] is Occasion.BEGIN
+        assert occasions[-1] is Occasion.END
+        assert all(before is not after for before, after in pairwise(occasions)), (
+            occasions
+        )  # told once, and once that it is over
+        incident = await desk.incident(key)
+        assert all(step.result != "under way" for step in incident.steps), incident
+
+
+def lasting(desk: Watched) -> set[str]:
+    return {incident.key for incident in desk.watchers.watch.open_incidents()}
+
+
+def shown(result: DrillResult) -> str:
+    seconds = [result.detected_after, result.told_after, result.recovered_after]
+    detected, told, recovered = ("-" if s is None else f"{s:.2f} s" for s in seconds)
+    return (
+        f"detected {detected}, on the phone {told}, recovered {recovered}, "
+        f"{result.alerts_sent} alerts, {result.ticks_lost} ticks lost"
+    )
+
+
+async def test_that_were_all_of_them_and_the_scorecard_is_kept(
+    desk: Watched, drills: FireDrills
+) -> None:
+    assert {drill.name for drill in DRILLS} == set(ORDER) == set(drills.results())
+    kept = await desk.watchers.drill_journal.drills()
+    assert {name for name, result in kept.items() if result.good} == set(ORDER)
