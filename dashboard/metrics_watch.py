@@ -17,7 +17,7 @@ UP: Final = {
     Condition.DOWN: 0.0,
     Condition.FLAPPING: 0.0,
 }  # a closed market and an unknown state are neither: left out
-DELIVERS: Final = ("ok", "waiting")
+DELIVERS: Final = ("ok",)  # "waiting" is a failure that may pass
 WINDOWS: Final = (("24h", "day"), ("7d", "week"), ("30d", "month"))
 
 

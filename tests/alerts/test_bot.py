@@ -108,6 +108,21 @@ async def test_start_brings_the_keys_and_the_menu_of_this_chat_only() -> None:
         assert list(chats.menu) == [f"chat {OWNER}"]
 
 
+async def test_a_mute_says_what_still_comes() -> None:
+    """A key that was named is silent altogether, a component only below critical."""
+    async with talking() as rig:
+        watch = rig.room.watch
+        assert isinstance(watch, ScriptedWatch)
+        watch.incidents = [health_incident(rig.clock)]
+        key = (await rig.asks("/mute 1h no_prices")).text.plain
+        component = (await rig.asks("/mute 1h market feed")).text.plain
+        unknown = (await rig.asks("/ack A999")).text.plain
+
+    assert "no_prices: silent for 1 h, what is critical of it too" in key
+    assert "market feed: silent for 1 h, but what is critical still comes" in component
+    assert "No alert of that number waits" in unknown
+
+
 # who may
 
 

@@ -63,6 +63,7 @@ class Scene(Rig):
     async def at_work(self) -> None:
         """Wait until prices come, the calendar is there, and silence counts as trouble."""
         await self.live()
+        await self.told(FeedState.LIVE, within=5)  # the news of it may come later than the state
         await self.until(lambda: self.trust(NIFTY) is not Trust.CLOSED, within=5, what="opening")
         await self.vigil.watch.look()
         self.changes.clear()

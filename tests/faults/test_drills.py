@@ -30,7 +30,7 @@ DETECTED = 30.0 * PATIENCE.scale  # product.md F10
 OFTEN = SHORT.model_copy(update={"flaps": 1_000, "every_seconds": 0.5, "position_blind": 1.5})
 A_MINUTE = {"decode_errors", "inbox_overflow"}  # found as long as a minute has them
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("drills")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -54,10 +54,12 @@ def sign_in(folder: Path, exchange: SimulatedExchange) -> str:
 async def test_a01_at_half_past_three_the_token_ends_and_one_dial_finds_it_out(
     tmp_path: Path,
 ) -> None:
-    options = Options(instruments=20, start=parse_start("2024-06-27T03:29:59"))
+    options = Options(instruments=20, start=parse_start("2024-06-27T03:20"))
     with create_exchange(options) as exchange:
         async with signed_in_by_hand(tmp_path, exchange) as desk:
             await desk.live()
+            await desk.told(FeedState.LIVE, within=5)
+            exchange.clock.set(parse_start("2024-06-27T03:29:59"))
             desk.changes.clear()
             calls = desk.authorised()
             await desk.told(FeedState.REFUSED, within=2 + 6)

@@ -15,9 +15,10 @@ from sqlalchemy import event
 from alerts.sleep import SleepWatch
 from alerts.watchdog import Patience, Watchdog
 from main import Vigil
+from settings import Watch
 from tests.faults.dealing import ACCOUNT, Dealing
 from tests.faults.scene import NIFTY, RECOVERED, quiet_for
-from tests.faults.watching import Watched, settled, watched
+from tests.faults.watching import SHORT, Watched, settled, watched
 from tests.process.served import Place, launched
 from trading.errors import Denied
 from trading.health import Alert, Component, Condition, Finding, Occasion, Severity
@@ -135,7 +136,8 @@ async def test_h04_an_exchange_with_another_time_is_a_critical_skew_and_no_age_o
 
 
 async def test_h05_a_blocked_loop_is_told_and_every_job_runs_once_late(tmp_path: Path) -> None:
-    async with watched(tmp_path) as desk:
+    judged = SHORT.model_copy(update={"loop_lag_ms": Watch().loop_lag_ms})
+    async with watched(tmp_path, watch=judged) as desk:
         ran: list[float] = []
 
         async def due_in_the_middle() -> None:

@@ -59,13 +59,14 @@ def both_live(desk: Watched) -> bool:
 async def test_a01_at_half_past_three_one_alert_and_one_failed_dial_of_each_feed(
     tmp_path: Path,
 ) -> None:
-    options = Options(instruments=20, start=parse_start("2024-06-27T03:29:58"))
+    options = Options(instruments=20, start=parse_start("2024-06-27T03:20:00"))
     with create_exchange(options) as exchange:
         async with signed_in_by_hand(tmp_path, exchange, watching=0, at_work=False) as desk:
             await desk.live()
             await desk.until(lambda: both_live(desk), within=5)
             before = dials(desk)
-            told = await desk.alert(KEY, BEGIN, within=2 + 6)
+            exchange.clock.set(parse_start("2024-06-27T03:29:59"))
+            told = await desk.alert(KEY, BEGIN, within=1 + 6)
             await desk.on_the_phone(f"{told.name} · ")
             await asyncio.sleep(1.5)
 

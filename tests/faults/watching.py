@@ -19,7 +19,9 @@ from tests.rig import settings as settings_of
 from trading.health import Alert, ChannelHealth, Check, Component, Incident, Occasion, Severity
 
 # faults.md C0: times at a tenth. Looks stay a second apart: the feed's own news makes them sooner.
+# How late the loop is may depend on what else this machine does: only H05 judges that.
 SHORT = Watch(
+    loop_lag_ms=10_000.0,
     feed_silent=1.5,
     position_stale=0.5,
     position_blind=3.0,
@@ -196,6 +198,29 @@ class Watched(Scene):
             return time.monotonic() - last >= seconds and not waits
 
         await self.until(still, within=within, what="silence on the phone")
+
+
+class Lateness:
+    """How late this machine was at worst, in seconds: what a bound of milliseconds allows for."""
+
+    def __init__(self) -> None:
+        self.worst = 0.0
+
+    async def run(self) -> None:
+        while True:
+            asked = time.monotonic()
+            await asyncio.sleep(0.01)
+            self.worst = max(self.worst, time.monotonic() - asked - 0.01)
+
+
+@asynccontextmanager
+async def lateness() -> AsyncIterator[Lateness]:
+    late = Lateness()
+    task = asyncio.create_task(late.run())
+    try:
+        yield late
+    finally:
+        task.cancel()
 
 
 def names(messages: Sequence[Delivered]) -> list[str]:

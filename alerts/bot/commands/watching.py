@@ -8,8 +8,11 @@ from alerts.bot.answer import Answer
 from alerts.bot.asked import Asked, Command
 from alerts.bot.markup import text
 from trading.errors import VigilError
+from trading.health import Component
 
 LONGEST: Final = 24 * 60.0  # minutes
+WHOLE: Final = "but what is critical still comes"
+ALL_OF_IT: Final = "what is critical of it too"
 USUAL: Final = 60.0
 _TIME: Final = re.compile(r"(\d{1,4})(m|min|h)?")
 
@@ -31,7 +34,8 @@ async def acknowledge(asked: Asked) -> Answer:
     left = len(asked.room.watch.unacknowledged())
     more = f"{left} still wait." if left else "Nothing else waits."
     if not count:
-        return Answer("ACK", (text(f"It was acknowledged already. {more}"),))
+        what = "No alert of that number waits" if numbers else "It was acknowledged already"
+        return Answer("ACK", (text(f"{what}. {more}"),))
     return Answer(f"ACKNOWLEDGED {words.count(count, 'alert')}", (text(more),))
 
 
@@ -54,8 +58,13 @@ async def mute(asked: Asked) -> Answer:
             await watch.mute(one, minutes)
     except VigilError as error:
         return Answer("NOT MUTED", (text(str(error)),))
-    lines = [f"{one}: silent for {words.duration(60 * minutes)}" for one in keys]
-    return Answer("MUTED", (text(*lines, "/unmute ends it. What is critical still comes."),))
+    lasts = words.duration(60 * minutes)
+    whole = set(map(str, Component))
+    lines = [
+        f"{one}: silent for {lasts}, {WHOLE if one in whole else ALL_OF_IT}. /unmute ends it"
+        for one in keys
+    ]
+    return Answer("MUTED", (text(*lines),))
 
 
 async def unmute(asked: Asked) -> Answer:
