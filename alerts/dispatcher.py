@@ -1,14 +1,14 @@
 """The outbox on its way: one courier for each channel, so that a slow one delays nobody.
 
 A letter is claimed on the disk before it is sent and settled after it: at least once, in order,
-and after a crash once more at most.
+and after a crash once more at most. What is critical goes out although the disk refuses it.
 """
 
 import asyncio
 import contextlib
 import logging
 import random
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ from alerts.telling import Teller
 from trading.clock import Clock
 from trading.errors import BadRequest, RateLimited, Refused, Retryable, Unanswered, VigilError
 from trading.health import Alert, ChannelHealth, Severity
-from trading.health_ports import AlertJournal, Channel, Letter, LetterState
+from trading.health_ports import AlertJournal, Channel, Letter, LetterState, News
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +82,9 @@ class Courier:
         self._tries = 0
         self._failures: dict[int, int] = {}
         self._unanswered: set[int] = set()
+        self._loose: deque[Letter] = deque(maxlen=MOST)  # critical, and on no disk yet
+        self._called_out = 0
+        self._told: OrderedDict[str, str] = OrderedDict()  # of those, where they stand
         self._owed: list[Letter] = []  # what became of letters, while the disk refuses it
         self._recent: deque[float] = deque()  # when a person got a message
         self._storm_told = -STORM_WINDOW
@@ -116,6 +119,15 @@ class Courier:
         """Try now, whatever was refused before: somebody has mended it."""
         self._blocked_until = 0.0
         self._woken.set()
+
+    def call_out(self, alert: Alert) -> None:
+        """Send what is critical although no disk has it; told again only if that fails."""
+        self._called_out += 1
+        now = self._clock.now()
+        self._loose.append(
+            Letter(-self._called_out, self.name, alert, now, False, LetterState.QUEUED)
+        )
+        self.wake(critical=True)
 
     def end(self) -> None:
         """Stop after what is being sent."""
@@ -152,6 +164,8 @@ class Courier:
 
     async def _step(self) -> float:
         """Do the next thing; return for how many seconds there is nothing to do."""
+        if self._loose:
+            return await self._call_out()
         await self._pay()
         await self._count()
         now = self._clock.monotonic()
@@ -164,6 +178,30 @@ class Courier:
         if chosen.is_storm:
             self._storm_told = now
         await self._deliver(chosen.parcel, chosen.superseded)
+        return 0.0
+
+    async def _call_out(self) -> float:
+        """Send the oldest of what the disk does not take: it might never, and nobody would know."""
+        wait = max(self._next_send, self._blocked_until) - self._clock.monotonic()
+        if wait > 0:
+            return wait
+        letter = self._loose[0]
+        outcome = await self._attempt(letter)
+        self._next_send = self._clock.monotonic() + self._channel.every
+        if isinstance(outcome, str):
+            self._told[_identity(letter.alert)] = outcome
+            while len(self._told) > MOST:
+                self._told.popitem(last=False)
+        elif isinstance(outcome, RateLimited | Retryable):
+            seconds = outcome.retry_after if isinstance(outcome, RateLimited) else self._backoff()
+            self._block("waiting", outcome, seconds, may_hurry=True)
+            return 0.0  # it is tried again
+        else:
+            if isinstance(outcome, Refused):
+                self._block("down", outcome, REFUSED_WAIT)
+            log.warning("%s: %s waits for the disk: %s", self.name, letter.alert.title, outcome)
+        if self._loose and self._loose[0] is letter:
+            self._loose.popleft()
         return 0.0
 
     async def _count(self) -> None:
@@ -204,7 +242,8 @@ class Courier:
         if not (self._channel.edits and may_edit(letter)):
             letter = replace(letter, edits="")
         began = self._clock.monotonic()
-        outcome = await self._attempt(letter)
+        told = self._told.pop(_identity(letter.alert), None)  # before the disk had it
+        outcome = await self._attempt(letter) if told is None else told
         now = self._clock.monotonic()
         self._next_send = now + self._channel.every
         if isinstance(outcome, str):
@@ -334,6 +373,11 @@ class Courier:
             del self._owed[: len(owed)]
 
 
+def _identity(alert: Alert) -> str:
+    """Return what an alert is known by before and after it has a number."""
+    return alert.once or f"{alert.key} {alert.occasion} {alert.title}"
+
+
 class Dispatcher:
     """Owns the couriers; woken by every alert that the disk has taken."""
 
@@ -362,10 +406,13 @@ class Dispatcher:
             for channel in channels
         ]
         self._tasks: list[asyncio.Task[None]] = []
-        self._undo: Callable[[], None] = lambda: None
+        self._undo: list[Callable[[], None]] = []
 
     def start(self) -> None:
-        self._undo = self._teller.stored.subscribe(self._on_stored)
+        self._undo = [
+            self._teller.stored.subscribe(self._on_stored),
+            self._teller.refused.subscribe(self._on_refused),
+        ]
         self._tasks = [
             asyncio.create_task(courier.run(), name=f"courier {courier.name}")
             for courier in self._couriers
@@ -373,7 +420,8 @@ class Dispatcher:
 
     async def stop(self) -> None:
         """Let what is being sent end, within two seconds; what waits is on the disk."""
-        self._undo()
+        for undo in self._undo:
+            undo()
         for courier in self._couriers:
             courier.end()
         if self._tasks:
@@ -398,6 +446,12 @@ class Dispatcher:
 
     def health(self) -> Sequence[ChannelHealth]:
         return [courier.health() for courier in self._couriers]
+
+    def _on_refused(self, news: News) -> None:
+        ways = {post.channel for post in news.posts}
+        for courier in self._couriers:
+            if courier.name in ways:
+                courier.call_out(news.alert)
 
     def _on_stored(self, alert: Alert) -> None:
         self.wake(critical=alert.severity is Severity.CRITICAL)

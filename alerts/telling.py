@@ -63,6 +63,7 @@ class Teller:
     def __init__(self, clock: Clock, journal: AlertJournal, routes: Routing) -> None:
         self.alerts: Signal[Alert] = Signal("alerts")  # each once, number 0 if not stored yet
         self.stored: Signal[Alert] = Signal("stored alerts")  # each once, with its number
+        self.refused: Signal[News] = Signal("critical news that the disk does not take")
         self.routes = routes
         self._clock = clock
         self._journal = journal
@@ -284,6 +285,9 @@ class Teller:
         batch.shown = tuple(news.alert for news in batch.news)
         batch.told.set_result(list(batch.shown))
         self._announce(batch.shown)
+        for news in batch.news:
+            if news.alert.severity is Severity.CRITICAL and news.posts:
+                self.refused.emit(news)
 
     def _take(self, batch: _Batch, stored: list[Alert]) -> None:
         self._remember_incidents(batch, stored)

@@ -7,6 +7,7 @@ from trading.health import Component, Finding, Severity
 
 WELL = "ok"
 PASSES = "locked"  # by another program
+STUCK = 2  # times the limit of the disk's lag
 MIB = 1 << 20
 
 
@@ -17,7 +18,7 @@ def check(sight: Sight) -> Iterator[Finding]:
         yield Finding(
             rule="disk",
             component=Component.STORAGE,
-            severity=Severity.WARNING if storage.state == PASSES else Severity.CRITICAL,
+            severity=_severity(sight),
             what=f"database {storage.state}{because}",
             meaning=_meaning(storage.state),
             act=_act(storage.state),
@@ -34,14 +35,20 @@ def check(sight: Sight) -> Iterator[Finding]:
         )
 
 
+def _severity(sight: Sight) -> Severity:
+    """A lock passes; one that does not leaves positions that cannot be closed from here."""
+    stuck = sight.exposed and sight.storage.lag >= STUCK * sight.limits.storage_lag
+    return Severity.CRITICAL if sight.storage.state != PASSES or stuck else Severity.WARNING
+
+
 def _meaning(state: str) -> str:
     if state == PASSES:
-        return "Orders wait for it: one that cannot be remembered is not sent"
+        return "No order is sent meanwhile, exits neither: none that cannot be remembered is"
     return "New entries are refused, exits pass; what happens now may not be remembered"
 
 
 def _act(state: str) -> str:
     return {
-        PASSES: "Close the program that has the database open",
+        PASSES: "Close the program that has the database open; to get out now, use the broker's app",
         "disk full": "Make room on the disk; it goes on by itself",
     }.get(state, "Look at the disk and the log, then restart the desk")

@@ -111,9 +111,6 @@ async def test_start_brings_the_keys_and_the_menu_of_this_chat_only() -> None:
 async def test_a_mute_says_what_still_comes() -> None:
     """A key that was named is silent altogether, a component only below critical."""
     async with talking() as rig:
-        watch = rig.room.watch
-        assert isinstance(watch, ScriptedWatch)
-        watch.incidents = [health_incident(rig.clock)]
         key = (await rig.asks("/mute 1h no_prices")).text.plain
         component = (await rig.asks("/mute 1h market feed")).text.plain
         unknown = (await rig.asks("/ack A999")).text.plain

@@ -103,6 +103,36 @@ async def test_an_alert_goes_out_at_once_and_its_letter_is_settled() -> None:
         assert (post.health.state, post.health.sent, post.health.queued) == ("ok", 1, 0)
 
 
+async def test_what_is_critical_goes_out_although_the_disk_refuses_it_and_only_once() -> None:
+    async with running(Post()) as post:
+        post.journal.refuses = Retryable("another program holds the database locked")
+        await post.tell(numbered(1), numbered(2, CRITICAL))
+        assert post.channel.titles == ["N2"]
+        assert post.journal.told == []
+
+        post.journal.refuses = None
+        await post.teller.look()
+        await post.time.run(10)
+        assert post.channel.titles == ["N2", "N1"]
+        assert post.states() == [LetterState.SENT, LetterState.SENT]
+        told = next(x for x in post.journal.post("telegram") if x.alert.title == "N2")
+        assert told.reference == "m1", "its end changes this message"
+
+
+async def test_what_no_disk_takes_is_tried_again_until_the_network_is_back() -> None:
+    async with running(Post()) as post:
+        post.journal.refuses = Retryable("the disk is full")
+        post.channel.script = [Retryable("no network")] * 3
+        await post.tell(numbered(1, CRITICAL))
+        await post.time.run(30)
+        assert post.channel.titles == ["N1"]
+
+        await post.teller.mute("k2", NOON + timedelta(hours=1))
+        await post.tell(numbered(2, CRITICAL))
+        await post.time.run(10)
+        assert post.channel.titles == ["N1"], "muted by its key"
+
+
 async def test_t01_told_to_slow_down_it_waits_keeps_the_order_and_sends_critical_first() -> None:
     async with running(Post()) as post:
         post.channel.script = [RateLimited("too many requests", retry_after=30.0)]

@@ -452,6 +452,18 @@ def test_disk_also_at_night(
         assert [f.severity for f in found] == ([severity] if severity else [])
 
 
+def test_a_lock_that_does_not_pass_over_an_open_position_is_critical(sight: Sight) -> None:
+    def found(lag: float, *held: HeldSight) -> Finding:
+        storage = replace(sight.storage, state="locked", lag=lag)
+        return only(find("disk", replace(sight, storage=storage, held=held)))
+
+    twice = 2 * sight.limits.storage_lag
+    assert found(twice - 0.1, HELD).severity is WARN
+    assert found(twice).severity is WARN, "nothing is open"
+    assert found(twice, HELD).severity is CRIT
+    assert "exits neither" in found(twice, HELD).meaning
+
+
 @pytest.mark.parametrize(
     ("skew", "severity", "word"),
     [
