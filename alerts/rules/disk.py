@@ -49,6 +49,6 @@ def _meaning(state: str) -> str:
 
 def _act(state: str) -> str:
     return {
-        PASSES: "Close the program that has the database open; to get out now, use the broker's app",
+        PASSES: "Close the program that has the database open. To get out now: the broker's app",
         "disk full": "Make room on the disk; it goes on by itself",
     }.get(state, "Look at the disk and the log, then restart the desk")

@@ -47,6 +47,7 @@ LARGEST_MASTER: Final = 64 << 20  # bytes of the instruments master, packed
 DOWNLOAD: Final = 120.0  # seconds
 KEYS_PER_CALL: Final = 500
 PATIENCE: Final = 1.0  # seconds that a call may wait for its turn on the feed's thread
+LOOP_PATIENCE: Final = 5.0  # the same on the loop: who asks again later says so, who hangs does not
 ORDER_PATIENCE: Final = 2.0  # seconds that an order may wait for its turn: later it is not wanted
 KEPT_ALIVE: Final = 60.0  # seconds that a connection waits for the next order, a handshake saved
 BROKER: Final = "https://api.upstox.com"
@@ -81,6 +82,21 @@ class RateLimit:
         return self._calls[-calls] + seconds - now
 
 
+class RateLimits:
+    """A limit of its own for each API, for so the broker counts: whoever fetches the past of many
+    instruments must not keep a feed from being authorised or the books from being read.
+    """
+
+    def __init__(self, limits: tuple[tuple[int, float], ...] = LIMITS) -> None:
+        self._limits = limits
+        self._apis: dict[str, RateLimit] = {}
+
+    def reserve(self, api: str, now: float) -> float:
+        """Book a call and return 0, or book nothing and return the seconds until one is free."""
+        limit = self._apis.get(api) or self._apis.setdefault(api, RateLimit(self._limits))
+        return limit.reserve(now)
+
+
 class UpstoxRest:
     """One client for the loop (`await`) and one for the feed's thread (`..._now`).
 
@@ -96,7 +112,7 @@ class UpstoxRest:
         assets_url: str = "https://assets.upstox.com",
         hft_url: str = "",
         is_mock: bool = False,
-        limit: RateLimit | None = None,
+        limits: tuple[tuple[int, float], ...] = LIMITS,
         timeout: httpx.Timeout = TIMEOUT,
         total: float = TOTAL,
     ) -> None:
@@ -110,7 +126,7 @@ class UpstoxRest:
         self._assets_url = answers.checked_base(assets_url)
         self._token = token
         self.is_mock = is_mock
-        self._limit = limit or RateLimit()
+        self._limits = RateLimits(limits)
         self._order_limit = RateLimit(ORDER_LIMITS)
         self._several_limit = RateLimit(SEVERAL_LIMITS)
         self._meter = CallMeter()
@@ -157,9 +173,9 @@ class UpstoxRest:
         return self.fetch_now(answers.quotes(instrument_keys))
 
     def fetch_now(self, call: Call[T]) -> T:
-        wait = self._limit.reserve(time.monotonic())
+        wait = self._limits.reserve(call.what, time.monotonic())
         if wait > PATIENCE:
-            raise RateLimited(f"{call.what}: our own limit of calls is reached", retry_after=wait)
+            raise _too_many(call, wait)
         if wait:
             time.sleep(wait)
             return self.fetch_now(call)
@@ -225,9 +241,11 @@ class UpstoxRest:
         return self._meter.stats()
 
     async def fetch(self, call: Call[T]) -> T:
-        if wait := self._limit.reserve(time.monotonic()):
-            await asyncio.sleep(wait)
-            return await self.fetch(call)  # somebody else may have been quicker
+        until = time.monotonic() + LOOP_PATIENCE
+        while wait := self._limits.reserve(call.what, time.monotonic()):
+            if time.monotonic() + wait > until:
+                raise _too_many(call, wait)
+            await asyncio.sleep(wait)  # then somebody else may have been quicker
         with self._meter.call():
             request = self._request(self._loop_client, call)
             answer = await self._send(request, call.what, LARGEST, self._total)
@@ -320,6 +338,10 @@ class UpstoxRest:
             return {"Authorization": f"Bearer {self._token.load()}"}
         except CannotStart as error:  # its file is not as it must be, while we run
             raise TokenRefused(str(error)) from error
+
+
+def _too_many(call: Call[T], wait: float) -> RateLimited:
+    return RateLimited(f"{call.what}: our own limit of calls is reached", retry_after=wait)
 
 
 def _grow(body: bytearray, chunk: bytes, most: int, what: str) -> None:

@@ -452,6 +452,18 @@ def test_disk_also_at_night(
         assert [f.severity for f in found] == ([severity] if severity else [])
 
 
+def test_before_the_books_are_read_nobody_says_that_nothing_is_open(sight: Sight) -> None:
+    unread = tuple(replace(books, checked=None) for books in sight.books)
+
+    assert replace(sight, books=tuple(replace(b, checked=MORNING) for b in unread)).stake == (
+        "no position open"
+    )
+    blind = replace(sight, books=unread).stake
+    assert blind == "what is held is not known: the books of main have not been read yet"
+    some = replace(sight, books=unread, held=(HELD,)).stake
+    assert some.startswith("1 position open, perhaps more: ")
+
+
 def test_a_lock_that_does_not_pass_over_an_open_position_is_critical(sight: Sight) -> None:
     def found(lag: float, *held: HeldSight) -> Finding:
         storage = replace(sight.storage, state="locked", lag=lag)

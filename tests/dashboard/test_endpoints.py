@@ -205,6 +205,8 @@ async def test_metrics_tell_what_the_watch_knows(
     assert samples["vigil_outbox_delivered_total", telegram] == 4
     assert samples["vigil_outbox_retried_total", telegram] == 2
     assert samples["vigil_channel_up", telegram] == 0
+    watch.ways[0] = replace(watch.ways[0], state="waiting")
+    assert (await scraped(user))["vigil_channel_up", telegram] == 0, "it has failed, and waits"
     assert ("vigil_channel_up", ("channel", "e-mail")) not in samples
     assert samples["vigil_job_runs_total", ("job", "monitor")] == 3_600
     assert samples["vigil_job_last_seconds", ("job", "monitor")] == pytest.approx(0.0031)

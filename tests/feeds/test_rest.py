@@ -343,9 +343,8 @@ def test_our_own_limit_holds_in_every_window() -> None:
 
 
 async def test_beyond_our_own_limit_the_thread_is_told_and_not_held() -> None:
-    limit = RateLimit(((2, 60.0),))
     with Exchange(quiet) as exchange:
-        async with client(exchange, limit=limit) as rest:
+        async with client(exchange, limits=((2, 60.0),)) as rest:
             for _ in range(2):
                 await asyncio.to_thread(rest.authorize_market_feed)
             with pytest.raises(RateLimited) as caught:
@@ -353,6 +352,23 @@ async def test_beyond_our_own_limit_the_thread_is_told_and_not_held() -> None:
 
     assert 50 < caught.value.retry_after <= 60
     assert exchange.authorised == 2
+
+
+async def test_candles_of_many_instruments_do_not_keep_a_feed_from_being_authorised() -> None:
+    """The broker counts each API by itself, and so do we; on the loop nobody waits for long."""
+    with Exchange(quiet) as exchange:
+        for n in range(3):
+            path = f"/v3/historical-candle/intraday/NSE_EQ%7C{n}/minutes/1"
+            exchange.replies[path] = success({"candles": []})
+        async with client(exchange, limits=((2, 60.0),)) as rest:
+            for n in range(2):
+                assert await rest.intraday_candles(f"NSE_EQ|{n}") == []
+            with pytest.raises(RateLimited) as caught:
+                await rest.intraday_candles("NSE_EQ|2")
+            await asyncio.to_thread(rest.authorize_market_feed)
+
+    assert 50 < caught.value.retry_after <= 60
+    assert exchange.authorised == 1
 
 
 async def test_a05_a_code_is_read_in_the_spelling_that_was_seen_live() -> None:

@@ -73,8 +73,10 @@ async def run(plan: Plan, seed: int, folder: Path) -> int:
     began = time.monotonic()
     start = plan.start.strftime("%Y-%m-%dT%H:%M:%S")
     with theatre(folder / "data", start=start, speed=SPEED, seed=seed) as scene:
-        outcome, seen = await played(scene, plan)
-        (folder / "desk.log").write_text(scene.served.log)
+        try:
+            outcome, seen = await played(scene, plan)
+        finally:
+            (folder / "desk.log").write_text(scene.served.log)
     with (folder / "evidence.pickle").open("wb") as file:
         pickle.dump((outcome, seen), file)  # for a second look without a second run
     checks = judged(outcome, seen)
