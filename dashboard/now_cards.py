@@ -124,8 +124,16 @@ class Exposures:
                 self._title = ui.label("").classes("v-title").mark("open-count")
                 ui.label("all positions ▸").classes("v-faint")
             self._body = ui.element("div")
-            self._empty = ui.label(NOTHING_OPEN).classes("v-empty")
+            tab.live.group(self._said).cell("empty", "v-empty").mark("nothing-open")
         self._arrange()
+
+    def _said(self) -> Facts:
+        positions = self._desk.positions
+        if any(position.quantity for position in positions.positions()):
+            return {"empty": ""}
+        accounts = self._desk.accounts.all()
+        books = [positions.books(state.account.id) for state in accounts]
+        return {"empty": words.unread(books) or NOTHING_OPEN}
 
     def _moved(self, moved: PositionMoved) -> None:
         self._arrange()
@@ -134,7 +142,6 @@ class Exposures:
         """Draw the cards anew if other positions are the largest; their numbers just follow."""
         held = [p for p in self._desk.positions.positions() if p.quantity]
         self._title.set_text(f"Open positions{_count(len(held), CARDS, 'largest')}")
-        self._empty.set_visibility(not held)
         largest = sorted(held, key=self._exposure, reverse=True)[:CARDS]
         shown = [(words.key_of(p), (p.quantity > 0, p.carried)) for p in largest]
         if shown != self._shown:

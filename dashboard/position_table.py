@@ -11,7 +11,7 @@ from dashboard import order_words
 from dashboard import position_words as words
 from dashboard.frame import Tab
 from dashboard.hold import Undo
-from dashboard.live import BackedBadge, Group
+from dashboard.live import BackedBadge, Facts, Group
 from dashboard.position_words import Grouping, Key
 from dashboard.search import marker
 from trading.desk import Desk
@@ -171,7 +171,7 @@ class PositionTable:
                 for heading in HEADINGS:
                     ui.label(heading).props('role="columnheader"')
             self._body = ui.element("div").classes("v-rows").mark("positions-body")
-            self._empty = ui.label("").classes("v-empty").mark("no-positions")
+            self._tab.live.group(self._said).cell("empty", "v-empty").mark("no-positions")
         self._arrange()
 
     # what the page asks for
@@ -260,7 +260,6 @@ class PositionTable:
             self._go_on()
         for key in self.selected - set(wanted):
             self.select(key, False)
-        self._say_empty()
 
     def _drop_groups(self, wanted: set[str]) -> None:
         for name in self._groups.keys() - wanted:
@@ -299,11 +298,17 @@ class PositionTable:
         if not self._body.is_deleted:
             self._arrange()
 
-    def _say_empty(self) -> None:
-        said = EMPTY_OPEN if self._is_open else EMPTY_CLOSED
+    def _said(self) -> Facts:
+        """Say why there is no row, if there is none."""
+        if self._rows:
+            return {"empty": ""}
         if self._filter:
-            said = NO_FIT
-        self._empty.set_text("" if self._rows else said)
+            return {"empty": NO_FIT}
+        if not self._is_open:
+            return {"empty": EMPTY_CLOSED}
+        accounts = self._desk.accounts.all()
+        books = [self._desk.positions.books(state.account.id) for state in accounts]
+        return {"empty": words.unread(books) or EMPTY_OPEN}
 
 
 def _put(element: Element, parent: Element, place: int) -> None:

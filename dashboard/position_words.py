@@ -10,6 +10,7 @@ from typing import Final
 from dashboard import format as fmt
 from dashboard import order_words
 from dashboard.sheet import Shown, Tone
+from trading.books import Books
 from trading.hours import IST
 from trading.model import Instrument
 from trading.order import Account, Product, Side
@@ -166,3 +167,17 @@ def fits(position: Position, instrument: Instrument | None, text: str) -> bool:
 
 def today(now: datetime) -> date:
     return now.astimezone(IST).date()
+
+
+def unread(books: Sequence[Books]) -> str:
+    """Return why it is not known what is open, "" once every account's book was read.
+
+    "Nothing is open" would be a guess: the broker may hold positions of yesterday.
+    """
+    missing = [each for each in books if each.checked is None]
+    if not missing:
+        return ""
+    names = ", ".join(each.account for each in missing)
+    because = "; ".join(dict.fromkeys(each.failed for each in missing if each.failed))
+    said = f"What is open is not known: the broker's book of {names} was not read yet"
+    return f"{said} ({because})." if because else f"{said}."

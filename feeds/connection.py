@@ -260,6 +260,9 @@ class Connection:
         self._confirmed = (0, "")  # generation that its owner calls LIVE, and why
         self._opened_at: float | None = None  # of the present socket
         self._kicks = 0  # connections in a row that were taken from us
+        self._was_live = False  # the present socket
+        self._served: str | None = None  # mark of the token by which a socket was live
+        self._denied = 0  # permission, in a row, since then
         self._logged_at = -timing.log_every
         self._delays = self._fresh_delays()
         self._wakeup = Wakeup()
@@ -326,6 +329,8 @@ class Connection:
             reaction = process_exception(error)
         else:
             raise AssertionError("reading ends with an exception")
+        if self._was_live:
+            self._was_live, self._served, self._denied = False, mark, 0
         if time.monotonic() - began > self._longest_wait():
             self._delays = self._fresh_delays()  # it held: what comes now is a new outage
         if reaction.remedy in (Remedy.NEW_TOKEN, Remedy.LONG_WAIT):
@@ -410,6 +415,7 @@ class Connection:
 
     def _recovered(self, reason: str) -> None:
         self.counters.attempt = 0
+        self._was_live = True
         self._delays = self._fresh_delays()
         self._to(FeedState.LIVE, reason)
 
@@ -513,12 +519,24 @@ class Connection:
         """
         until = math.inf
         if reaction.remedy is Remedy.LONG_WAIT:
-            until = time.monotonic() + self._timing.backoff_closed
+            until = time.monotonic() + self._until_permitted(mark)
             self.counters.next_attempt_at = until
         self._to(FeedState.REFUSED, reaction.reason)
         self._delays = self._fresh_delays()
         while self._token_mark() == mark and self._asked is None and time.monotonic() < until:
             self._wakeup.wait(self._timing.token_poll)
+
+    def _until_permitted(self, mark: str) -> float:
+        """Return the seconds until a refused permission is asked for again.
+
+        Where this token was served before, it is hardly the permission: the broker says the same
+        of a connection too many, and may still count those that were lost without a word.
+        """
+        if mark != self._served:
+            return self._timing.backoff_closed
+        self._denied += 1
+        soon: float = self._timing.contested * 2.0 ** (self._denied - 2)  # half of it at first
+        return min(soon, self._timing.backoff_closed)
 
     def _fresh_delays(self) -> Iterator[float]:
         return backoff.delays(

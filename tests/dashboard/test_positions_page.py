@@ -88,6 +88,20 @@ def shown_rows(user: User) -> list[str]:
     ]  # fmt: skip
 
 
+async def test_before_the_books_are_read_nobody_says_that_nothing_is_open(
+    user: User, desk: Desk
+) -> None:
+    """The broker may hold positions of yesterday: a desk that cannot read it must not say flat."""
+    await user.open("/positions")
+    unknown = "What is open is not known: the broker's book of main was not read yet"
+    assert text(user, "no-positions").startswith(unknown)
+
+    await user.open("/")
+    assert text(user, "nothing-open").startswith(unknown)
+    await read(desk)
+    await eventually(lambda: text(user, "nothing-open").startswith("Nothing is open."))
+
+
 async def test_an_empty_desk_says_what_to_do(user: User, desk: Desk) -> None:
     await read(desk)
 

@@ -7,6 +7,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -612,6 +613,21 @@ async def test_a04_a_better_token_ends_the_long_wait() -> None:
             token.save(exchange.token)
 
             assert await d.live() < 0.5
+
+
+async def test_a04_a_token_that_was_served_before_is_soon_tried_again() -> None:
+    """A connection too many is refused with the same 403, and the lost one may still count."""
+    timing = replace(FAST, contested=1.0, backoff_closed=60.0)
+    with Exchange(snapshots) as exchange:
+        async with desk(exchange.url, NIFTY, timing=timing) as d:
+            await d.live()
+            exchange.refuse_socket = 403
+            d.feed.reconnect("a test")
+            await d.until(lambda: FeedState.REFUSED in d.states)
+            exchange.refuse_socket = None
+            healed = await d.live()
+
+    assert 0.3 < healed < 1.5
 
 
 async def test_a06_every_dial_has_an_address_of_its_own() -> None:
