@@ -26,7 +26,7 @@ from nicegui import app, ui
 from alerts import heartbeat, logs
 from alerts.bot.bot import Bot
 from alerts.bot.guests import Guests
-from alerts.bot.wire import Wire, connect
+from alerts.bot.wire import Wire, call_out, connect
 from alerts.channels import email, telegram
 from alerts.channels import webhook as outgoing
 from alerts.checklist import SEGMENTS, Checklist
@@ -50,6 +50,7 @@ from alerts.vitals import LoopVitals
 from alerts.watchdog import Watchdog
 from alerts.watching import WatchDesk
 from alerts.wording import trial
+from alerts.words import glyph
 from dashboard.app import register
 from dashboard.guard import Security
 from feeds.connection import Timing
@@ -1163,7 +1164,10 @@ class Watchers:
             self.bot.start()
         self._schedule(scheduler)
         self.watchdog = Watchdog(
-            asyncio.get_running_loop(), lambda: self.monitor.looked_at, self.monitor.look_now
+            asyncio.get_running_loop(),
+            lambda: self.monitor.looked_at,
+            self.monitor.look_now,
+            speak=self._speak if self.wire else None,
         )
         self.watchdog.start()
         self._vigil.undo(self.watchdog.stop)
@@ -1183,6 +1187,16 @@ class Watchers:
             add(self.pnl_levels.look, "interval", seconds=1, id="P&L levels")
         if self.heartbeat is not None:
             add(self.heartbeat.beat, "interval", minutes=1, id="heartbeat to outside")
+
+    def _speak(self, words: str) -> None:
+        """Tell the phones on the watchdog's thread: the loop may never run again."""
+        chats = sorted({person.chat for person in self.guests.all()})
+        text = f"{glyph(self._desk.world.word, is_mock=self._desk.world.is_mock)} {words}"
+        given = self._settings.telegram
+        if self._own_phone:
+            call_out(TOKEN, self._own_phone, chats, text)
+        else:
+            call_out(given.token.get_secret_value(), given.api_url, chats, text)
 
     async def _refresh_uptimes(self) -> None:
         await self.minutes.refresh(self._desk.clock.now())

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -33,6 +35,9 @@ from trading.errors import (
     VigilError,
 )
 
+log = logging.getLogger(__name__)
+
+ALOUD: Final = 5.0  # seconds that the watchdog's message may take
 LONGEST: Final = 240  # characters of a foreign error that are told on
 UNTOLD: Final = 5.0  # seconds, after a 429 that does not say
 LONG_POLL: Final = 15.0  # seconds
@@ -98,6 +103,26 @@ def connect(token: str, base_url: str, *, patience: float = 10.0) -> Wire:
     url = f"{base_url.rstrip('/')}/bot"
     api = Api(token, base_url=url, request=sending, get_updates_request=asking)
     return Wire(api, (asking, sending))
+
+
+def call_out(token: str, base_url: str, chats: Iterable[int], text: str) -> None:
+    """Send a line to chats without the loop, which may be what has stopped; blocks for seconds.
+
+    For the watchdog's thread alone. What does not arrive is logged, without the address, which
+    holds the token.
+    """
+    with httpx.Client(timeout=ALOUD, trust_env=False, follow_redirects=False) as client:
+        for chat in chats:
+            try:
+                answer = client.post(
+                    f"{base_url.rstrip('/')}/bot{token}/sendMessage",
+                    data={"chat_id": str(chat), "text": text},
+                )
+            except httpx.HTTPError as error:
+                log.error("the watchdog could not reach a phone: %s", type(error).__name__)
+            else:
+                if not answer.is_success:
+                    log.error("the watchdog's message was refused: %d", answer.status_code)
 
 
 def _request(read: float, *, tls: bool) -> HTTPXRequest:
