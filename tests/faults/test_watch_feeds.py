@@ -92,16 +92,15 @@ async def test_f07_a_closed_socket_is_found_at_once_and_too_short_to_be_told(
 ) -> None:
     async with watched(tmp_path, feed=QUICK, rate=1000.0) as desk:
         desk.exchange.faults.set("authorize", how="status", status=503, next=2)
-        async with lateness() as late:
-            desk.exchange.faults.set("drop", how=how)
-            began = time.monotonic()
-            await desk.until(lambda: KEY in desk.wrong, within=2, what="a finding")
+        desk.exchange.faults.set("drop", how=how)
+        began = time.monotonic()
+        await desk.until(lambda: KEY in desk.wrong, within=2, what="a finding")
         found = desk.seen_at(KEY) - began
         assert not desk.input("Market feed").good
         healed = await desk.healed()
         print(f"{how}: found after {found * 1000:.0f} ms, live after {healed:.2f} s")
 
-        assert found < 0.1 + 2 * late.worst
+        assert found < 0.1 + 0.1  # as much again for what else this machine does
         await settled(desk)
         assert desk.alerts == []
         assert desk.input("Market feed").good
@@ -198,7 +197,7 @@ async def test_f01_forty_flaps_within_the_window_are_three_messages_at_most(
 
 async def test_a_quiet_instrument_of_a_live_feed_is_no_trouble(tmp_path: Path) -> None:
     """Row 2 of part B, product.md F7: ten minutes are some seconds here."""
-    async with watched(tmp_path, rate=60.0) as desk:
+    async with watched(tmp_path, rate=40.0) as desk:
         dealing = Dealing(desk.vigil)
         await dealing.ready()
         far = dealing.option(nth=30)

@@ -51,7 +51,7 @@ async def test_f03_a_night_of_a_closed_market_is_no_alert_no_dial_and_no_questio
         await reaches(desk, parse_start("2024-06-28T03:15:00"), within=15)
         night = dials(desk)
         assert condition(desk, MARKET) is Condition.CLOSED
-        await reaches(desk, parse_start("2024-06-28T08:30:00"), within=10)
+        await reaches(desk, parse_start("2024-06-28T06:00:00"), within=10)
         morning = dials(desk)
         print(f"evening {evening}, night {night}, morning {morning}: {desk.titles}")
 

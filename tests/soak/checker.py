@@ -306,6 +306,11 @@ def unnoticed(
     ]
 
 
+def never_mended(quiet: Iterable[Span], most: float, pace: Pace) -> list[str]:
+    """No silence lasts longer than the longest fault and its recovery, in real seconds."""
+    return [f"silence {_at(span, pace)}" for span in quiet if span.end - span.start > pace.ms(most)]
+
+
 def false_alarms(alerts: Iterable[Told], calm: Iterable[Span]) -> list[str]:
     """Where nothing was wrong, nothing began; that others slow the machine down is no fault."""
     spans = list(calm)

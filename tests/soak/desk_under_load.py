@@ -254,6 +254,7 @@ def _heard(scene: Theatre, path: str, message: ConsoleMessage) -> None:
 async def _search(scene: Theatre, page: Page, chance: random.Random) -> None:
     """Look for an option; sometimes put it on the list, and take it off again."""
     await page.wait_for_selector(".v-list .v-row", timeout=15_000)
+    await page.wait_for_function("() => window.socket?.connected", timeout=15_000)  # keys go there
     words = chance.choice(SEARCHES)
     await page.keyboard.press("/")
     await page.keyboard.type(words)

@@ -11,7 +11,7 @@ from tests.process.test_order_crash import violations
 from tests.soak import checker
 from tests.soak.checker import PRICES, STREAM, Pace, Sample, Span
 from tests.soak.desk_under_load import Evidence
-from tests.soak.nemesis import Struck
+from tests.soak.nemesis import LASTS, Struck
 
 GROWTH: Final = 5.0  # MiB in an hour of the session
 LAG: Final = 250.0  # ms, p99 of each minute
@@ -23,6 +23,7 @@ LONG_ENOUGH: Final = 900.0  # seconds of samples from which a slope says somethi
 GAP_AFTER: Final = 1.0  # seconds over the stall after which a silence must be in the gap ledger
 SURE_AFTER: Final = 6.0  # seconds of silence, with three looks and their pause, to be an incident
 STARTED: Final = 120.0  # seconds after which a minute has nothing of the start in it
+RECOVERED: Final = 60.0  # seconds, from any single fault, without a restart
 STREAM_AFTER, TOKEN_AFTER = 5.5, 3.0
 
 
@@ -65,6 +66,9 @@ def judged(run: Run, seen: Evidence) -> Checks:
             seen.gaps, quiet, sent, seen.stored, pace
         ),
         "silences were noticed": checker.unnoticed(long, seen.incidents, PRICES, pace),
+        "no silence outlived its fault by a minute": checker.never_mended(
+            quiet, LASTS[1] + RECOVERED, pace
+        ),
         "lost streams were noticed": checker.unnoticed(
             _matters(run, "stream", STREAM_AFTER), seen.incidents, STREAM, pace
         ),

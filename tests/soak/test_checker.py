@@ -19,6 +19,7 @@ from tests.soak.checker import (
     false_alarms,
     joined,
     lost_ticks,
+    never_mended,
     not_flat,
     silences,
     slope,
@@ -164,6 +165,11 @@ def test_a_silence_that_nobody_noticed_is_found() -> None:
         Lasted(1, "books_unread main", SILENT.start, SILENT.end),
     ):
         assert len(unnoticed([SILENT], [other], PRICES, PACE)) == 1
+
+
+def test_a_feed_that_does_not_come_back_is_found() -> None:
+    assert never_mended([SILENT], 4.0, PACE) == []
+    assert len(never_mended([SILENT], 3.9, PACE)) == 1
 
 
 # alerts
