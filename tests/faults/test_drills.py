@@ -97,7 +97,7 @@ async def test_a_drill_ends_green_and_its_incidents_are_closed(
 async def on_the_scorecard(desk: Watched, name: str) -> DrillResult:
     """Wait until the disk has it, which is after the end of the drill."""
     async with asyncio.timeout(5):
-        while name not in (kept := await desk.watchers.drill_journal.drills()):
+        while name not in (kept := await desk.watchers.drill_journal.drills()):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     return kept[name]
 
