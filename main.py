@@ -1114,7 +1114,7 @@ class Watchers:
         scene = Scene(
             simulated=True,
             feed=desk.feed,
-            wanted=lambda: desk.subscriptions.wanted().modes,
+            wanted=self.heard_of,
             findings=self.monitor.findings,
             stored=self.teller.stored,
             streams=tuple(desk.portfolio_feeds.values()),
@@ -1125,6 +1125,11 @@ class Watchers:
             replay=desk.world.exchange == "replay",
         )
         return FireDrills(desk.clock, self.faults, scene, self.drill_journal)
+
+    def heard_of(self) -> Mapping[str, Mode]:
+        """Return what is wanted and has had a price: the rest may have none for hours."""
+        last, wanted = self._desk.market_data.last, self._desk.subscriptions.wanted().modes
+        return {key: mode for key, mode in wanted.items() if last(key) is not None}
 
     async def _new_token(self) -> None:
         self._vigil.tokens[self._vigil.primary].save(await self.faults.new_token())

@@ -51,7 +51,7 @@ def drills(desk: Watched) -> FireDrills:
     scene = Scene(
         simulated=True,
         feed=feeds.feed,
-        wanted=lambda: feeds.subscriptions.wanted().modes,
+        wanted=parts.heard_of,
         findings=parts.monitor.findings,
         stored=parts.teller.stored,
         streams=tuple(feeds.portfolio_feeds.values()),
