@@ -99,6 +99,7 @@ from trading.broker import Broker
 from trading.candles import CandleBuilder
 from trading.checks import Limits
 from trading.clock import Clock, ExchangeTime, SystemClock
+from trading.closing import Closing
 from trading.cycle import MonitoringCycle, Rhythm
 from trading.desk import Desk, World
 from trading.equity import EVERY, PnlCurve
@@ -664,6 +665,7 @@ class Vigil:
             vitals=self.vitals,
             accounts=self.accounts,
             orders=self.orders,
+            closing=Closing(self.orders, self.positions),
             positions=self.positions,
             marks=self.marks,
             baskets=self.baskets,

@@ -19,7 +19,7 @@ from dashboard.live_word import LiveWord
 from dashboard.position_words import Key, today
 from dashboard.receipt import OrderResult
 from dashboard.sheet import Shown, Tone
-from trading.closing import CLOSED, Closing
+from trading.closing import CLOSED
 from trading.desk import Desk
 from trading.errors import VigilError
 from trading.exit_plan import ExitLine, plan, request
@@ -41,7 +41,6 @@ class _Line:
         self.key = key
         self.denied: str | None = None  # not asked yet
         self._desk, self._tab = desk, tab
-        self._closing = Closing(desk.orders, desk.positions)
         self.instrument = desk.catalogue.get(key[1])
         position = desk.positions.get(*key)
         generation = position.generation if position else 0
@@ -147,7 +146,7 @@ class _Line:
     async def send(self, source: str) -> Order | None:
         """Cancel what would close it twice, then send; say what came of it in words."""
         self._tab.drafts.sent(self.draft)
-        sent = await self._closing.send(self.plan, self.draft.nonce, source)
+        sent = await self._desk.closing.send(self.plan, self.draft.nonce, source)
         if sent.order is None:
             self._say(sent.words, Tone.MUTED if sent.words == CLOSED else Tone.BAD)
         else:
@@ -187,7 +186,6 @@ class ExitSheet:
     def __init__(self, desk: Desk, tab: Tab, positions: Sequence[Position]) -> None:
         """Open it inside the element that is open now; it lives as long as that."""
         self._desk, self._tab = desk, tab
-        self._closing = Closing(desk.orders, desk.positions)
         self._pressed = False
         self._looks = 0
         self._sent: list[Order] = []
@@ -340,7 +338,7 @@ class ExitSheet:
     async def _send_all(self, lines: Sequence[_Line], source: str) -> list[Order]:
         """Send what buys, then what sells; return what was sent."""
         work = [(line.plan, partial(line.send, source)) for line in lines]
-        return [order for order in await self._closing.in_waves(work) if order is not None]
+        return [order for order in await self._desk.closing.in_waves(work) if order is not None]
 
     def _done(self, sent: Sequence[Order], of: int, took: float) -> None:
         self._sent, self._of, self._took = list(sent), of, fmt.milliseconds(took * 1000)

@@ -6,6 +6,7 @@ from typing import Final
 from nicegui import ui
 from nicegui.element import Element
 from nicegui.elements.mixins.text_element import TextElement
+from nicegui.events import GenericEventArguments
 
 from dashboard import format as fmt
 from dashboard.hold import Undo
@@ -22,6 +23,14 @@ KEYBOARD: Final = (
     ("/health", "/incidents", "/orders"),
     ("/ack", "/mute 1h", "/help"),
 )
+# The browser takes the text out of the box: an answer that emptied it later took away what was
+# typed meanwhile.
+TAKE: Final = """(event) => {
+    const box = event.target.closest(".v-phone-type").querySelector("input");
+    if (event.isComposing || !box.value.trim()) return;
+    emit(box.value);
+    box.value = "";
+}"""
 EMPTY: Final = "Nothing was said yet. Press /status, or type /help."
 
 
@@ -53,17 +62,14 @@ class PhonePanel:
                         key = ui.button(command, color=None).props("flat no-caps dense")
                         key.on_click(lambda c=command: self._send(c)).mark(f"key {command}")
         with ui.element("div").classes("v-phone-type"):
-            self._box = ui.input(placeholder="Message").mark("phone-text")
-            self._box.props('dense outlined autocomplete="off" maxlength="4096"')
-            self._box.on("keydown.enter", self._typed, [])
-            send = ui.button(icon="send", color=None, on_click=self._typed).mark("phone-send")
-            send.props('flat dense aria-label="Send"')
+            box = ui.element("input").mark("phone-text")
+            box.props('placeholder="Message" aria-label="Message" autocomplete="off"')
+            box.props('maxlength="4096"').on("keydown.enter", self._typed, js_handler=TAKE)
+            send = ui.button(icon="send", color=None).mark("phone-send")
+            send.props('flat dense aria-label="Send"').on("click", self._typed, js_handler=TAKE)
 
-    async def _typed(self) -> None:
-        text = str(self._box.value or "").strip()
-        if text:
-            self._box.set_value("")
-            await self._send(text)
+    async def _typed(self, event: GenericEventArguments) -> None:
+        await self._send(str(event.args).strip())
 
     async def _send(self, text: str) -> None:
         await self._tried(self._phone.say(text), "Not sent")

@@ -2,15 +2,16 @@
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from trading.errors import Denied, VigilError
-from trading.exit_plan import ExitLine, remaining, request
+from trading.exit_plan import ExitLine, in_new_doubt, remaining, request
 from trading.order import Order, Side
 from trading.orders import OrderManager
-from trading.positions import PositionBook
+from trading.positions import Key, PositionBook
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -21,6 +22,10 @@ TOO_FAST: Final = 0.1  # seconds until it is asked again whether one more may be
 WAITS: Final = 50  # and so often; then the desk says itself that it is too fast
 ANSWERED: Final = 3.0  # seconds that hedges are kept while shorts are bought back
 CLOSED: Final = "Closed meanwhile: nothing was sent."
+DOUBTED: Final = (
+    "Not sent: another exit of it has no answer yet, and both might fill. Review the exit again: "
+    "it says what is known of the other one."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,11 @@ class Sent:
 
 
 class Closing:
-    """Sends exits for pages and for the phone; knows nothing between two calls."""
+    """Sends exits for all pages and for the phone, those of one position in turn.
+
+    Two who press at once would both be told that all of it is still to be closed: an order is in
+    the book only after it is committed. So there is one of these in a desk.
+    """
 
     def __init__(
         self,
@@ -43,18 +52,13 @@ class Closing:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._orders, self._positions, self._sleep = orders, positions, sleep
+        self._turns: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def send(self, line: ExitLine, nonce: str, source: str) -> Sent:
         """Cancel what would close it twice, then send; every failure is told in words."""
         try:
-            if words := await self._cancel_resting(line):
-                return Sent(line, words=words)
-            working = self._orders.working(line.key[0])
-            left = remaining(line, self._positions.get(*line.key), working)
-            if not left:
-                return Sent(line, words=CLOSED)
-            asked = request(replace(line, quantity=left), nonce, source)
-            return Sent(line, await self._orders.place(asked))
+            async with self._turns[line.key]:
+                return await self._sent(line, nonce, source)
         except Denied as error:
             return Sent(line, words=f"Not sent: {error}")
         except VigilError as error:
@@ -101,6 +105,18 @@ class Closing:
         task = asyncio.get_running_loop().create_task(send())
         await self._sleep(SPACING)
         return task
+
+    async def _sent(self, line: ExitLine, nonce: str, source: str) -> Sent:
+        if words := await self._cancel_resting(line):
+            return Sent(line, words=words)
+        now, working = self._positions.get(*line.key), self._orders.working(line.key[0])
+        left = remaining(line, now, working)
+        if not left:
+            return Sent(line, words=CLOSED)
+        if in_new_doubt(line, working):
+            return Sent(line, words=DOUBTED)
+        asked = request(replace(line, quantity=left), nonce, source)
+        return Sent(line, await self._orders.place(asked))
 
     async def _cancel_resting(self, line: ExitLine) -> str:
         """Return why the line must not be sent, empty if nothing rests any more."""

@@ -10,6 +10,7 @@ from trading.batch import Baskets
 from trading.broker import PortfolioFeed
 from trading.candles import CandleBuilder
 from trading.clock import Clock
+from trading.closing import Closing
 from trading.cycle import MonitoringCycle
 from trading.health_ports import Watchroom
 from trading.hours import TradingHours
@@ -65,6 +66,7 @@ class Desk:
     vitals: Vitals
     accounts: Accounts
     orders: OrderManager
+    closing: Closing
     positions: PositionBook
     marks: Marks
     baskets: Baskets

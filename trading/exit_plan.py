@@ -31,7 +31,7 @@ class ExitLine:
 def plan(position: Position, working: Iterable[Order]) -> ExitLine:
     """Return what closes this position now, given the orders that are not final."""
     side = Side.SELL if position.quantity > 0 else Side.BUY
-    mine = [o for o in working if _is_of(o, position)]
+    mine = [o for o in working if _key_of(o) == _key(position)]
     closing = [o for o in mine if o.request.side is side]
     doubtful = next((o for o in closing if o.status is OrderStatus.IN_DOUBT), None)
     sure = [o for o in closing if o.status is not OrderStatus.IN_DOUBT]
@@ -81,13 +81,25 @@ def remaining(line: ExitLine, position: Position | None, working: Iterable[Order
     return min(line.quantity, now.quantity) if now.side is line.side else 0
 
 
+def in_new_doubt(line: ExitLine, working: Iterable[Order]) -> bool:
+    """Return whether an order that would close it too came in doubt after the line was made."""
+    known = line.doubtful and line.doubtful.id
+    return any(
+        order.status is OrderStatus.IN_DOUBT
+        and order.request.side is line.side
+        and _key_of(order) == line.key
+        and order.id != known
+        for order in working
+    )
+
+
 def _key(position: Position) -> Key:
     return (position.account, position.instrument_key, position.product)
 
 
-def _is_of(order: Order, position: Position) -> bool:
+def _key_of(order: Order) -> Key:
     asked = order.request
-    return (asked.account, asked.instrument_key, asked.product) == _key(position)
+    return (asked.account, asked.instrument_key, asked.product)
 
 
 def _rests(order: Order) -> bool:

@@ -24,7 +24,6 @@ from alerts.bot.strangers import Strangers
 from alerts.bot.wire import Wire, in_our_words
 from alerts.pairing import Pairing, code_in
 from alerts.pictures import Pictures
-from trading.closing import Closing
 from trading.desk import Desk
 from trading.errors import VigilError
 from trading.health import Alert, ChannelHealth, Component, Occasion, Severity
@@ -74,7 +73,6 @@ class Bot:
         self._questions = Questions(desk.clock)
         self._strangers = Strangers()
         self._pictures = Pictures(desk.clock)
-        self._closing = Closing(desk.orders, desk.positions)
         self._replies = Replies(wire, desk.world, sleep=sleep)
         self._name = ""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -247,7 +245,7 @@ class Bot:
             person=person,
             words=typed.words,
             questions=self._questions,
-            closing=self._closing,
+            closing=self._desk.closing,
             pictures=self._pictures,
             no_orders=self._no_orders,
             known=self._commands,

@@ -16,6 +16,7 @@ from trading.batch import Baskets
 from trading.broker import Line
 from trading.candles import CandleBuilder
 from trading.clock import Clock
+from trading.closing import Closing
 from trading.cycle import MonitoringCycle
 from trading.desk import Desk, Progress, World
 from trading.errors import VigilError
@@ -349,6 +350,7 @@ def make_desk(
             latch=latch,
         ),
         orders=orders,
+        closing=Closing(orders, positions),
         positions=positions,
         marks=marks,
         baskets=Baskets(

@@ -71,7 +71,8 @@ def test_tags_that_cross_or_never_end_lose_no_text() -> None:
 def test_any_text_is_taken_and_no_letter_is_lost() -> None:
     seed = random.randrange(10**9)
     chance = random.Random(seed)
-    parts = ["<b>", "</b>", "<a href='x'>", "</a>", "<", ">", "&", "&lt;", "x", "\n", "<i", "'"]
+    # nothing that is white: after "<i" it would make an attribute of the next letter
+    parts = ["<b>", "</b>", "<a href='x'>", "</a>", "<", ">", "&", "&lt;", "x", "<i", "'"]
     for _ in range(2_000):
         letters = [chance.choice(parts) for _ in range(chance.randrange(12))]
         shown = words("".join(letters))
