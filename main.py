@@ -708,11 +708,12 @@ class Vigil:
         progress = self.desk.progress
         try:
             self.keep_running(self.vitals.run())
+            await self.watchers.load()
+            self.watchers.open_ways()  # a start that fails is told, too
             await self.orders.start()  # before any broker can tell of an order
             for paper in self.papers.values():
                 await paper.start()
             await self.baskets.resume()
-            await self.watchers.load()
             self._start_feeds()
             self._schedule()
             self.watchers.start(self.scheduler)
@@ -1162,13 +1163,16 @@ class Watchers:
         if self.drills is not None:
             await self.drills.load()
 
-    def start(self, scheduler: AsyncIOScheduler) -> None:
+    def open_ways(self) -> None:
+        """Begin to deliver, and to hear from the phone."""
         self.dispatcher.start()
-        self.order_news.start()
         if self.phone is not None:
             self.phone.start()
         if self.bot is not None:
             self.bot.start()
+
+    def start(self, scheduler: AsyncIOScheduler) -> None:
+        self.order_news.start()
         self._schedule(scheduler)
         self.watchdog = Watchdog(
             asyncio.get_running_loop(),

@@ -18,7 +18,10 @@ RECONNECT: Final = "Wait: it is being reconnected"
 def inputs(sight: Sight | None, *, alive_age: float | None) -> list[Check]:
     """Return every input, those that are not good first, the grave ones before the others."""
     found = [_monitor(alive_age)]
-    if sight is not None:
+    if sight is not None and sight.stage == "failed":  # nothing else runs, or will
+        fix = "Look at the log and start it again; trade in the broker's own app until then"
+        found = [Check("Desk", False, f"could not start: {sight.stage_reason}", fix)]
+    elif sight is not None:
         found += [
             _market(sight),
             _feed(sight),

@@ -182,6 +182,29 @@ async def test_h06_a_rule_that_fails_is_told_and_the_others_go_on(tmp_path: Path
         assert failed.component is Component.PROCESS
 
 
+async def test_h06_a_desk_that_could_not_start_says_so_on_the_phone_and_answers_there(
+    tmp_path: Path,
+) -> None:
+    """An order that no version of the desk has written stands in the database."""
+    async with watched(tmp_path) as desk:
+        dealing = Dealing(desk.vigil)
+        await dealing.ready()
+        await dealing.becomes(await dealing.buy(), OrderStatus.FILLED)
+        database = desk.vigil.database.path
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE orders SET side = 'SIDEWAYS'")
+
+    async with watched(tmp_path, watching=0, at_work=False) as desk:
+        told = await desk.on_the_phone("DESK COULD NOT START")
+        answer = await desk.asks("/status")
+
+        assert desk.desk.progress.stage == "failed"
+        assert "it sends no orders" in told.text
+        first, second, *_ = answer.text.plain.splitlines()
+        assert first.endswith("DO NOT TRADE: the desk could not start: see the log")
+        assert second.startswith("❌ Desk: could not start: see the log → Look at the log")
+
+
 async def test_h06_a_watch_that_looks_no_more_is_noticed_by_a_thread_and_begun_anew(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

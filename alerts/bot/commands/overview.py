@@ -50,6 +50,8 @@ async def status(asked: Asked) -> Answer:
 def light(desk: Desk, room: Watchroom, bad: Sequence[Check]) -> str:
     """Return in capitals whether one may trade, gravest reason first."""
     progress, alive = desk.progress, room.watch.alive_age()
+    if progress.stage == "failed":
+        return f"DO NOT TRADE: the desk could not start: {progress.reason}"
     if progress.stage != "ready":
         return f"DO NOT TRADE: the desk is {progress.stage} {progress.reason}".rstrip()
     if alive is None or alive > figures.SILENT:
