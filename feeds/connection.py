@@ -28,8 +28,6 @@ from trading.errors import (
 )
 from trading.ports import FeedState
 
-log = logging.getLogger(__name__)
-
 USER_AGENT: Final = "Mozilla/5.0 (compatible; Vigil/0.1)"  # none at all has been refused with 403
 PASS: Final = 0.1  # seconds between two looks at the clocks
 FRAMES_A_PASS: Final = 64  # so that a flood does not starve the clocks
@@ -247,6 +245,7 @@ class Connection:
         self.counters = Counters()
         self.generation = generation
         self._name = name
+        self._log = logging.getLogger(f"{__name__}.{name}")  # the name says whose line it is
         self._reader = reader
         self._authorise = authorise
         self._token_mark = token_mark
@@ -279,13 +278,13 @@ class Connection:
         if self._thread.is_alive():
             self._thread.join(self._timing.stop_within)
         if self._thread.is_alive():
-            log.warning("%s: its thread did not end in time and is left behind", self._name)
+            self._log.warning("%s: its thread did not end in time and is left behind", self._name)
         else:
             self._wakeup.close()
         before, self.state, self.reason = self.state, FeedState.STOPPED, "stopped"
         self.changed_at = time.monotonic()
         if before is not FeedState.STOPPED:
-            log.info("%s: %s -> stopped", self._name, before)
+            self._log.info("%s: %s -> stopped", self._name, before)
             self._changed(before, FeedState.STOPPED, "stopped")
 
     def wake(self) -> None:
@@ -325,7 +324,7 @@ class Connection:
         except Interrupted:
             raise
         except Exception as error:
-            log.exception("%s: unexpected trouble", self._name)
+            self._log.exception("%s: unexpected trouble", self._name)
             reaction = process_exception(error)
         else:
             raise AssertionError("reading ends with an exception")
@@ -556,7 +555,7 @@ class Connection:
         self.changed_at = now
         retry = self.counters.attempt > 1 and state in (FeedState.CONNECTING, FeedState.BACKING_OFF)
         if not retry or now - self._logged_at >= self._timing.log_every:
-            log.info("%s: %s -> %s, %s%s", self._name, before, state, reason, more)
+            self._log.info("%s: %s -> %s, %s%s", self._name, before, state, reason, more)
             self._logged_at = now
         self._changed(before, state, reason)
 

@@ -187,6 +187,37 @@ class Uptimes:
     month: float | None = None
 
 
+class Hop(StrEnum):
+    """A stretch of a price's way that is measured, in the order of the way."""
+
+    ARRIVAL = "exchange to us"  # the exchange's stamp on a frame to our receipt of it
+    DECODE = "decode"  # one frame's bytes to ticks
+    SCREEN = "us to screen"  # receipt of a tick until a tab's connection had the patch with it
+
+
+@dataclass(frozen=True, slots=True)
+class HopMinute:
+    """One hop in one minute of the desk's clock, of which only market time counts.
+
+    Milliseconds; `count` is how often it was measured, and is never 0.
+    """
+
+    start: datetime
+    count: int
+    p50: float
+    p99: float
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One record of the log, without secrets and on one line; `level` is that of `logging`."""
+
+    at: datetime
+    level: int
+    logger: str
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class ComponentHealth:
     """A row of the Health page. `about` is the account of a portfolio stream, else empty."""

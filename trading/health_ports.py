@@ -12,12 +12,16 @@ from trading.health import (
     Check,
     ComponentHealth,
     DrillResult,
+    Hop,
+    HopMinute,
     Incident,
     JobHealth,
+    LogLine,
     Minute,
     Severity,
     Uptimes,
 )
+from trading.histogram import Histogram
 from trading.model import Gap
 from trading.order import Order, Step
 from trading.signal import Signal
@@ -376,6 +380,22 @@ class Watch(Protocol):
         ...
 
 
+class Latencies(Protocol):
+    """How long the hops of a price took, minute by minute since the desk started."""
+
+    screen: Histogram  # of `Hop.SCREEN`; whoever sends patches writes it
+
+    def minutes(self, hop: Hop) -> Sequence[HopMinute]:
+        """Return the last 60 whole minutes in which it was measured, oldest first."""
+        ...
+
+
+class LogLines(Protocol):
+    def lines(self) -> Sequence[LogLine]:
+        """Return the last records of the log since the desk started, oldest first."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Watchroom:
     """The watch and what it keeps, as handed to pages and the bot."""
@@ -389,3 +409,5 @@ class Watchroom:
     phone: Phone | None = None  # where the local stand-in of Telegram is used
     pairing: Pairing | None = None  # where the bot can let a phone in by a code
     routes: Routes | None = None
+    latencies: Latencies | None = None  # where somebody measures them
+    log: LogLines | None = None  # where the log is kept

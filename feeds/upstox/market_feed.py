@@ -17,6 +17,7 @@ from feeds.upstox.market_protocol import Decoded, MarketDecoder
 from feeds.upstox.rest import UpstoxRest
 from feeds.upstox.token import TokenStore, mark
 from trading.clock import Clock
+from trading.histogram import Histogram
 from trading.model import Batch, Mode, Part, Tick, segment_of
 from trading.ports import FeedStats
 
@@ -78,6 +79,8 @@ class UpstoxMarketFeed:
         timing = timing or Timing()
         listener = _Listener(clock, is_mock=is_mock, timing=timing)
         self._listener = listener
+        self.arrival = listener.arrival  # ms from the exchange's stamp to our receipt
+        self.decoding = listener.decoding  # ms from a frame's bytes to its ticks
         self._stream = Stream(
             name,
             listener,
@@ -168,6 +171,7 @@ class _Listener:
         self.demand = Demand(patience=timing.snapshot)
         self.rates = RateMeter()
         self.latency = LatencyMeter()
+        self.arrival, self.decoding = Histogram(), Histogram()
         self._clock = clock
         self._decoder = MarketDecoder(is_mock=is_mock)
         self._frames = self._bytes = 0
@@ -199,8 +203,10 @@ class _Listener:
             return Heard.OTHER
         self._frames += 1
         self._bytes += len(frame)
+        begun = time.perf_counter()
         decoded = self._decoder.decode(frame, received=at, generation=generation)
-        self._count(decoded)
+        self.decoding.note((time.perf_counter() - begun) * 1000)
+        self._count(decoded, at)
         ticks = self._asked_for(decoded.ticks)
         if ticks:
             self.seen.ticks += len(ticks)
@@ -211,7 +217,7 @@ class _Listener:
             return Heard.PRICES
         return Heard.GARBAGE if decoded.undecodable else Heard.OTHER
 
-    def _count(self, decoded: Decoded) -> None:
+    def _count(self, decoded: Decoded, at: float) -> None:
         seen = self.seen
         seen.bad_prices += decoded.bad_prices
         seen.unknown_fields += decoded.unknown_fields
@@ -221,7 +227,10 @@ class _Listener:
             self.segments = {**self.segments, **decoded.segments}
         if decoded.exchange_ts > 0:
             now = self._clock.now().timestamp() * 1000
-            self.latency.note((now - decoded.exchange_ts) / self._clock.rate)
+            since = (time.monotonic() - at) * 1000  # decoding is a hop of its own
+            took = (now - decoded.exchange_ts) / self._clock.rate - since
+            self.latency.note(took)
+            self.arrival.note(took)
 
     def _asked_for(self, ticks: list[Tick]) -> list[Tick]:
         asked = self.demand.asked

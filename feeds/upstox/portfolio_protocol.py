@@ -27,7 +27,6 @@ from trading.order import (
     Validity,
 )
 
-log = logging.getLogger(__name__)
 
 Update = BrokerOrder | BrokerPosition | BrokerHolding
 Word = TypeVar("Word")
@@ -227,7 +226,7 @@ class Rows:
         if name not in self.unknown:
             if len(self.unknown) >= WORDS_KEPT:
                 name = "others"
-            log.warning("%s: the broker's %s is new to us", self._account, name)
+            self._log.warning("%s: the broker's %s is new to us", self._account, name)
         self.unknown[name] += 1
         self.strange += 1
 

@@ -62,7 +62,7 @@ async def test_f09_a_server_that_is_down_is_tried_without_end_and_without_noise(
         caplog.clear()
         await asyncio.to_thread(desk.exchange.stop)
         await desk.until(lambda: len(failures(desk)) >= 25, within=8)
-        records = [r.getMessage() for r in caplog.records if r.name == "feeds.connection"]
+        records = [r.getMessage() for r in caplog.records if r.name == "feeds.connection.market"]
         said = [text for text in records if text.startswith("market")]
         stats = desk.desk.feed.stats()
 
