@@ -1214,9 +1214,6 @@ class Watchers:
 
     async def stop(self) -> None:
         """Let what is being told come to its end; what waits is on the disk."""
-        if self.drills is not None:
-            await self.drills.stop()
-            await self.faults.close()
         self.recovery.stop()
         self.gap_filling.stop()
         parts = [self.order_news.stop(), self.monitor.stop()]
@@ -1224,7 +1221,12 @@ class Watchers:
         await self._end(parts)
         await self._end([self.incidents.stop(), self.teller.stop(), self.dispatcher.stop()])
         closing = [part.close() for part in (self.wire, self.heartbeat) if part is not None]
-        await self._end(closing)
+        await self._end([*closing, self._end_drill()])  # alerts first: an exchange may hang
+
+    async def _end_drill(self) -> None:
+        if self.drills is not None:
+            await self.drills.stop()
+            await self.faults.close()
 
     async def _end(self, parts: Iterable[Awaitable[object]]) -> None:
         for outcome in await asyncio.gather(*parts, return_exceptions=True):

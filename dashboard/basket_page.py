@@ -27,6 +27,7 @@ from dashboard.sheet import Shown, Tone
 from dashboard.ticket import ONLY_INDEX
 from trading.basket import BasketRequest, OnFilled
 from trading.basket_review import Preview
+from trading.checks import doubtful
 from trading.desk import Desk
 from trading.errors import Denied, Problem, VigilError
 from trading.hours import IST
@@ -498,7 +499,7 @@ def basket_act(desk: Desk, tab: Tab, request: BasketRequest) -> Act:
 
     def refuse() -> str:
         working = desk.orders.working()
-        lost = [words.doubtful(working, leg) for leg in request.legs]
+        lost = [doubtful(working, leg) for leg in request.legs]
         found = next((order for order in lost if order is not None), None)
         if found is None:
             return ""

@@ -1,7 +1,6 @@
 """Orders in a trader's words: what was asked, what became of it, what to do. Pure."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -276,20 +275,6 @@ def worth(order: Order) -> str:
     if math.isnan(value):
         return "The price of the fill is not told yet."
     return f"Worth ₹{fmt.number(value)} before charges."
-
-
-def doubtful(orders: Sequence[Order], request: OrderRequest) -> Order | None:
-    """Return an order in doubt for the same leg: instrument and side of one account."""
-    leg = (request.account, request.instrument_key, request.side)
-    return next(
-        (
-            o
-            for o in orders
-            if o.status is OrderStatus.IN_DOUBT
-            and (o.request.account, o.request.instrument_key, o.request.side) == leg
-        ),
-        None,
-    )
 
 
 def _at_average(order: Order) -> str:

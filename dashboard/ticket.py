@@ -20,6 +20,7 @@ from dashboard.receipt import OrderResult
 from dashboard.review import Act, ReviewSheet, price_line, send_words
 from dashboard.search import InstrumentSearch
 from dashboard.sheet import DEPTH, Shown, Tone
+from trading.checks import doubtful
 from trading.desk import Desk
 from trading.errors import Problem, VigilError
 from trading.model import Instrument, InstrumentType
@@ -393,7 +394,7 @@ class Ticket:
 
     def _show_doubt(self) -> None:
         request = self.request
-        again = words.doubtful(self._desk.orders.working(), request) if request else None
+        again = doubtful(self._desk.orders.working(), request) if request else None
         if again != self._again:
             self._again = again
             self._doubt.set_visibility(again is not None)
@@ -462,7 +463,7 @@ def order_act(desk: Desk, tab: Tab, request: OrderRequest, title: str, *, known:
     """Return the review of one order; `known` is one in doubt that it is sent in spite of."""
 
     def refuse() -> str:
-        lost = words.doubtful(desk.orders.working(), request)
+        lost = doubtful(desk.orders.working(), request)
         if lost is None or lost.id == known:
             return ""
         return f"{lost.id}, the same leg, is in doubt: close this and type a reason on the ticket."

@@ -36,6 +36,8 @@ class Accounts:
         self._sign_in = sign_in
         self._states = {account.id: AccountState(account, None) for account in accounts}
         self._closed_until: dict[str, float] = {}  # monotonic: no funds are told before
+        # an answer to an earlier question must not come after that to a later one
+        self._turns = {account.id: asyncio.Lock() for account in accounts}
 
     def all(self) -> list[AccountState]:
         """Return the accounts in the order of the settings."""
@@ -50,7 +52,11 @@ class Accounts:
 
     async def check(self) -> None:
         """Ask the broker of each account who is signed in, and what there is to spend."""
-        await asyncio.gather(*(self._check(account) for account in self._states))
+        await asyncio.gather(*(self._check_in_turn(account) for account in self._states))
+
+    async def _check_in_turn(self, account: str) -> None:
+        async with self._turns[account]:
+            await self._check(account)
 
     async def _check(self, account: str) -> None:
         state = replace(self._states[account], checked=self._clock.now(), reason="")

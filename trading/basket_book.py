@@ -44,6 +44,8 @@ class Dealing(Protocol):
 
     def batch(self, batch_id: str) -> list[Order]: ...
 
+    def working(self, account: str) -> list[Order]: ...
+
 
 @dataclass(frozen=True, slots=True)
 class BasketMoved:

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from trading.basket import MOST_LINES, BasketRequest, OnFilled, buys_first, of_leg, shape_problems
 from trading.basket_book import Dealing
 from trading.broker import Broker
-from trading.checks import slices
+from trading.checks import doubtful, slices
 from trading.clock import Clock
 from trading.errors import Problem, VigilError
 from trading.model import UNKNOWN, Instrument
@@ -87,11 +87,23 @@ class BasketReview:
             return found
         checked = await asyncio.gather(*(self._orders.check(leg) for leg in request.legs))
         found = [of_leg(n, p) for n, problems in enumerate(checked, 1) for p in problems]
+        found += self._doubts(request.legs)
         lines = 0 if found else sum(self._slices(leg) for leg in request.legs)
         if lines > MOST_LINES:
             words = f"{lines} orders after slicing: one call carries at most {MOST_LINES}"
             found = [Problem("legs", words)]
         return found
+
+    def _doubts(self, legs: Sequence[OrderRequest]) -> list[Problem]:
+        """Tell of legs that may be on the market already, by an order that nobody answered for."""
+        working = self._orders.working(legs[0].account)
+        lost = [(n, doubtful(working, leg)) for n, leg in enumerate(legs, 1)]
+        words = "order {} for the same is in doubt: wait until it is known what became of it"
+        return [
+            of_leg(n, Problem("instrument_key", words.format(order.id)))
+            for n, order in lost
+            if order is not None
+        ]
 
     async def short_of_margin(self, legs: tuple[OrderRequest, ...]) -> list[Problem]:
         """Return why the margin does not allow it; exits need none."""

@@ -1,13 +1,14 @@
 """What is wrong with a request before anything is sent: pure, every finding names its field."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 from trading.errors import Problem
 from trading.model import Instrument, InstrumentType
-from trading.order import OrderRequest, OrderType, Side
+from trading.order import Order, OrderRequest, OrderStatus, OrderType, Side
 
 MOST_SLICES: Final = 25  # of one order, upstox.md section 7
 LONGEST_PRICE: Final = 10_000_000.0  # rupees; dearer than anything listed in India
@@ -144,3 +145,17 @@ def _house(request: OrderRequest, ltp: float | None, limits: Limits) -> list[Pro
                 Problem("price", f"{words} (our own limit is {limits.collar_percent:g} %)")
             )
     return found
+
+
+def doubtful(orders: Iterable[Order], request: OrderRequest) -> Order | None:
+    """Return an order in doubt for the same leg: instrument and side of one account."""
+    leg = (request.account, request.instrument_key, request.side)
+    return next(
+        (
+            o
+            for o in orders
+            if o.status is OrderStatus.IN_DOUBT
+            and (o.request.account, o.request.instrument_key, o.request.side) == leg
+        ),
+        None,
+    )

@@ -30,7 +30,7 @@ from dashboard.api.words import (
     position_out,
     value_out,
 )
-from dashboard.order_words import doubtful
+from trading.checks import doubtful
 from trading.desk import Desk
 from trading.errors import Denied, Problem, VigilError
 from trading.order import Order

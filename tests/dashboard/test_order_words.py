@@ -10,6 +10,7 @@ from dashboard import order_life
 from dashboard import order_words as words
 from dashboard.sheet import Tone
 from tests.dashboard.fakes import CALL, OPEN_NOW, RELIANCE, MemoryCatalogue, instruments
+from trading.checks import doubtful
 from trading.model import UNKNOWN
 from trading.order import (
     BrokerOrder,
@@ -105,11 +106,11 @@ def test_a_rejection_says_what_one_can_do(reason: str, helps: str) -> None:
 def test_only_the_same_leg_in_the_same_account_is_doubtful() -> None:
     lost = order(OrderStatus.IN_DOUBT)
 
-    assert words.doubtful([lost], BUY) is lost
-    assert words.doubtful([lost], replace(BUY, quantity=75, price=1.0)) is lost
+    assert doubtful([lost], BUY) is lost
+    assert doubtful([lost], replace(BUY, quantity=75, price=1.0)) is lost
     for other in ({"side": Side.SELL}, {"account": "x"}, {"instrument_key": RELIANCE}):
-        assert words.doubtful([lost], replace(BUY, **other)) is None  # type: ignore[arg-type]
-    assert words.doubtful([order(OrderStatus.WORKING)], BUY) is None
+        assert doubtful([lost], replace(BUY, **other)) is None  # type: ignore[arg-type]
+    assert doubtful([order(OrderStatus.WORKING)], BUY) is None
 
 
 def lived() -> Order:

@@ -5,7 +5,7 @@ import asyncio
 from tests.trading.scripted import T0, ScriptedBroker
 from trading.accounts import Accounts
 from trading.clock import ManualClock
-from trading.errors import RateLimited, Retryable
+from trading.errors import RateLimited, Retryable, TokenRefused
 from trading.latch import LiveLatch
 from trading.order import Account, AccountState, Funds
 
@@ -27,6 +27,8 @@ class Purse(ScriptedBroker):
 
 
 class House:
+    refused = False
+
     def __init__(self) -> None:
         self.clock = ManualClock(T0)
         self.brokers = {"main": Purse("main"), "wife": Purse("wife")}
@@ -46,7 +48,10 @@ class House:
     async def write(self, day: object) -> None: ...
 
     async def _sign_in(self) -> str:
-        await self.answers.wait()
+        refused, answers = self.refused, self.answers  # as things stand when it is asked
+        await answers.wait()
+        if refused:
+            raise TokenRefused("signed out")
         return "AB1234"
 
     async def _sign_in_wife(self) -> str:
@@ -56,6 +61,11 @@ class House:
         found = self.accounts.get(account)
         assert found is not None
         return found
+
+
+async def settled() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 async def test_a08_funds_that_are_closed_for_the_night_are_asked_for_once_in_a_while() -> None:
@@ -88,3 +98,20 @@ async def test_an_account_whose_broker_hangs_keeps_no_other_waiting() -> None:
     house.answers.set()
     await checking
     assert house.state("main").signed_in
+
+
+async def test_an_answer_to_an_earlier_question_does_not_undo_that_to_a_later_one() -> None:
+    """The earlier one hangs: who signs out meanwhile stays signed out."""
+    house = House()
+    house.answers.clear()
+    earlier = asyncio.create_task(house.accounts.check())
+    await settled()
+    hanging, house.answers = house.answers, asyncio.Event()
+    house.refused = True
+    house.answers.set()
+    later = asyncio.create_task(house.accounts.check())
+    await settled()
+    hanging.set()
+    await asyncio.gather(earlier, later)
+
+    assert house.state("main").signed_in is False

@@ -269,6 +269,20 @@ def test_a_leg_that_stays_in_doubt_is_told_as_unknown_not_as_zero(rig: Rig) -> N
     books_agree(rig, basket)
 
 
+def test_what_may_be_on_the_market_already_is_not_sent_again_in_a_basket(rig: Rig) -> None:
+    rig.exchange.later(0.1, lambda: setattr(rig.exchange, "reads_fail_until", 1_000.0))
+    lost = rig.leg(S, Do.LOST)
+    rig.send(rig.leg(B, Do.FILL), lost)
+
+    again = BasketRequest((rig.leg(B, Do.FILL), lost), nonce="again")
+    basket = rig.run(rig.life.baskets.send(again))
+
+    assert basket.state is BasketState.REFUSED
+    assert [problem.field for problem in basket.problems] == ["legs[1].instrument_key"]
+    assert "is in doubt" in basket.reason
+    assert len(rig.exchange.placed) == 2
+
+
 def test_what_was_closed_elsewhere_is_not_closed_again(rig: Rig) -> None:
     legs = (rig.leg(B, Do.FILL), rig.leg(S, Do.LATE_REJECT))
     rig.exchange.later(1.0, lambda: rig.exchange.trade_elsewhere(legs[0].instrument_key, S, 75))
