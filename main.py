@@ -12,7 +12,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from importlib.metadata import version
@@ -35,6 +35,7 @@ from alerts.drills import FireDrills, Scene, no_login
 from alerts.gap_filling import GapFilling
 from alerts.incidents import IncidentBook
 from alerts.jobs import JobBook
+from alerts.latency import LatencyBook
 from alerts.minutes import MinuteBook
 from alerts.monitor import Monitor
 from alerts.order_news import OrderNewsTeller
@@ -140,8 +141,8 @@ def main() -> None:
     """Refuse in one line before anything is half started, else run until told to stop."""
     try:
         settings = load_settings(_arguments().settings)
-        prepare_process(settings)
-        vigil = Vigil(settings)
+        log_book = prepare_process(settings)
+        vigil = Vigil(settings, log_book)
     except CannotStart as error:
         sys.exit(f"vigil cannot start: {error}")
     try:
@@ -202,7 +203,7 @@ def under_test() -> bool:
     return "NICEGUI_USER_SIMULATION" in os.environ
 
 
-def prepare_process(settings: Settings) -> None:
+def prepare_process(settings: Settings) -> logs.LogBook:
     known = [
         settings.upstox.token,
         settings.server.password,
@@ -210,7 +211,7 @@ def prepare_process(settings: Settings) -> None:
         settings.email.password,
         settings.webhook.secret,
     ]
-    logs.prepare(settings.run.log_level, [secret.get_secret_value() for secret in known])
+    log_book = logs.prepare(settings.run.log_level, [secret.get_secret_value() for secret in known])
     sys.setswitchinterval(0.001)  # a frame of 2,000 instruments would hold the loop up for 7 ms
     gc.set_threshold(50_000, 20, 20)  # ticks are many and never in circles
     allow_open_files()
@@ -218,6 +219,7 @@ def prepare_process(settings: Settings) -> None:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again at the end
         if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup wants us to go on
             signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    return log_book
 
 
 async def collect_garbage() -> None:
@@ -268,8 +270,9 @@ class Vigil:
 
     desk: Desk
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, log_book: logs.LogBook | None = None) -> None:
         self._settings = settings
+        self.log_book = log_book
         self._undo = ExitStack()
         self.simulator_time: SimulatorTime | None = None  # of one in another process
         try:
@@ -311,6 +314,8 @@ class Vigil:
         self.exchange = self._simulated_exchange(folder.path)
         self.world = self._world()
         self.clock = self._clock()
+        if self.log_book is not None:
+            self.log_book.follow(self.clock.now)
         self._build_storage(folder.path)
         self._build_core()
         self._build_accounts(folder.path)
@@ -865,11 +870,8 @@ class Watchers:
 
     def __init__(self, vigil: Vigil, settings: Settings) -> None:
         self._vigil, self._settings, self._desk = vigil, settings, vigil.desk
-        self.limits = Thresholds(
-            **settings.watch.model_dump(
-                exclude={"every_seconds", "recovery_seconds", "pnl_levels", "heartbeat_url"}
-            )
-        )
+        named = [field.name for field in fields(Thresholds)]
+        self.limits = Thresholds(**{name: getattr(settings.watch, name) for name in named})
         self._keep()
         self._build_ways()
         self._build_watch()
@@ -974,6 +976,8 @@ class Watchers:
     def _build_watch(self) -> None:
         desk, clock = self._desk, self._desk.clock
         self.minutes = MinuteBook(self.uptime)
+        feed = self._vigil.feed
+        self.latencies = LatencyBook(arrival=feed.arrival, decoding=feed.decoding)
         self.jobs = JobBook(clock)
         self.incidents = IncidentBook(clock, self.journal)
         sources = Sources(
@@ -985,7 +989,13 @@ class Watchers:
         )
         lookout = Lookout(desk, self.limits, self.minutes, sources)
         self.monitor = Monitor(
-            desk, lookout, self.incidents, self.minutes, self.teller, limits=self.limits
+            desk,
+            lookout,
+            self.incidents,
+            self.minutes,
+            self.teller,
+            limits=self.limits,
+            latencies=self.latencies,
         )
 
     def _channels(self) -> list[ChannelHealth]:
@@ -1035,9 +1045,9 @@ class Watchers:
     async def _written(self) -> None:
         """Return when something is on the disk."""
         desk = self._desk
-        alive = to_ms(desk.clock.now())
+        tried = to_ms(desk.clock.now())
         kept = self._vigil.writer.submit(
-            lambda c: keep_fact(c, Fact.ALIVE, alive, is_mock=desk.world.is_mock)
+            lambda c: keep_fact(c, Fact.TRIED, tried, is_mock=desk.world.is_mock)
         )
         await asyncio.wrap_future(kept)
 
@@ -1096,6 +1106,7 @@ class Watchers:
             checklist=self.checklist.run,
             test_message=self._test_message,
             recovery=self.recovery.status,
+            checked=lambda: self.checklist.latest,
         )
         self.drills = self._fire_drills() if desk.world.is_mock else None
         self.room: Watchroom = Watchroom(
@@ -1108,6 +1119,8 @@ class Watchers:
             phone=self.phone,
             pairing=self.pairing if self.wire else None,
             routes=self.routes,
+            latencies=self.latencies,
+            log=self._vigil.log_book,
         )
         self.bot = self._build_bot()
 

@@ -14,8 +14,10 @@ from pydantic_settings import (
 )
 
 from trading.errors import CannotStart
+from trading.health import Thresholds
 
 PREFIX = "VIGIL_"
+LIMITS = Thresholds()
 SECRETS = {
     ("upstox", "token"),
     ("server", "password"),
@@ -126,31 +128,31 @@ class Paper(Section):
 
 
 class Watch(Section):
-    """When the watch finds something; the words are those of trading.health.Thresholds."""
+    """When the watch finds something; words and defaults are those of `Thresholds`."""
 
     every_seconds: float = Field(1.0, gt=0, le=60)
     recovery_seconds: float = Field(30.0, gt=0)
-    feed_silent: float = Field(15.0, gt=0)
-    position_stale: float = Field(5.0, gt=0)
-    position_blind: float = Field(30.0, gt=0)
-    uptime_percent: float = Field(95.0, ge=0, le=100)
-    message_rate: float = Field(0.2, ge=0, le=1)
-    error_percent: float = Field(5.0, ge=0, le=100)
-    decode_errors: int = Field(10, ge=1)
-    storage_lag: float = Field(5.0, gt=0)
-    disk_free_mb: int = Field(500, ge=0)
-    order_unanswered: float = Field(5.0, gt=0)
-    skew_warning: float = Field(2.0, gt=0)
-    skew_critical: float = Field(30.0, gt=0)
-    loop_lag_ms: float = Field(1000.0, gt=0)
-    token_minutes: int = Field(30, ge=0)
-    undelivered: float = Field(120.0, gt=0)
-    checks_to_down: int = Field(3, ge=1)
-    seconds_to_down: float = Field(30.0, gt=0)
-    checks_to_ok: int = Field(2, ge=1)
-    flaps: int = Field(4, ge=2)
-    flap_window: float = Field(600.0, gt=0)
-    steady: float = Field(300.0, gt=0)
+    feed_silent: float = Field(LIMITS.feed_silent, gt=0)
+    position_stale: float = Field(LIMITS.position_stale, gt=0)
+    position_blind: float = Field(LIMITS.position_blind, gt=0)
+    uptime_percent: float = Field(LIMITS.uptime_percent, ge=0, le=100)
+    message_rate: float = Field(LIMITS.message_rate, ge=0, le=1)
+    error_percent: float = Field(LIMITS.error_percent, ge=0, le=100)
+    decode_errors: int = Field(LIMITS.decode_errors, ge=1)
+    storage_lag: float = Field(LIMITS.storage_lag, gt=0)
+    disk_free_mb: int = Field(LIMITS.disk_free_mb, ge=0)
+    order_unanswered: float = Field(LIMITS.order_unanswered, gt=0)
+    skew_warning: float = Field(LIMITS.skew_warning, gt=0)
+    skew_critical: float = Field(LIMITS.skew_critical, gt=0)
+    loop_lag_ms: float = Field(LIMITS.loop_lag_ms, gt=0)
+    token_minutes: int = Field(LIMITS.token_minutes, ge=0)
+    undelivered: float = Field(LIMITS.undelivered, gt=0)
+    checks_to_down: int = Field(LIMITS.checks_to_down, ge=1)
+    seconds_to_down: float = Field(LIMITS.seconds_to_down, gt=0)
+    checks_to_ok: int = Field(LIMITS.checks_to_ok, ge=1)
+    flaps: int = Field(LIMITS.flaps, ge=2)
+    flap_window: float = Field(LIMITS.flap_window, gt=0)
+    steady: float = Field(LIMITS.steady, gt=0)
     pnl_levels: tuple[float, ...] = ()
     heartbeat_url: str = ""
 
@@ -185,14 +187,6 @@ class Webhook(Section):
     secret: SecretStr = SecretStr("")
     private: bool = False
     least: Literal["info", "warning", "critical"] = "info"
-
-    @model_validator(mode="after")
-    def _signed(self) -> "Webhook":
-        if self.url and not self.secret.get_secret_value():
-            raise ValueError(
-                f"what is posted to {self.url} is signed: set {PREFIX}WEBHOOK__SECRET as well"
-            )
-        return self
 
 
 class Settings(BaseSettings):

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
 
+from alerts.inputs import CLOCK, clock_check
+from alerts.sight import SETTLES
 from alerts.words import count, duration
 from trading.desk import Desk
 from trading.errors import VigilError
-from trading.health import Alert, Check, Component, Occasion, Severity, Thresholds
+from trading.health import Alert, Check, Checked, Component, Occasion, Severity, Thresholds
 from trading.hours import IST, Phase, Session, TradingHours
 from trading.model import Instrument, InstrumentType
 from trading.ports import FeedState
@@ -19,14 +21,12 @@ SHOWN: Final = timedelta(minutes=15)  # before the opening: at 09:00 of an ordin
 SENT: Final = timedelta(minutes=10)  # 09:05
 EARLY: Final = timedelta(hours=1)  # both, for a special session: nobody expects it
 SEGMENTS: Final = ("NSE_EQ", "NSE_FO")
-SETTLES: Final = 15.0  # seconds that a start may take to know what the list is about
 TEST_TICK: Final = 5.0  # seconds that the feed may take to answer
 WRITE: Final = 5.0  # seconds that the disk may take
 BEAT: Final = 0.1  # seconds between two looks for the test tick
 
 TOKEN: Final = "Token"
 CALENDAR: Final = "Calendar"
-CLOCK: Final = "Clock"
 DATABASE: Final = "Database"
 DISK: Final = "Disk"
 FEED: Final = "Market feed"
@@ -102,8 +102,7 @@ class Checklist:
         """`write` writes something to the database; `phone` goes to Telegram and back and returns
         its name, None where no phone is set up. Both raise VigilError.
         """
-        self.latest: tuple[Check, ...] = ()
-        self.latest_at: datetime | None = None
+        self.latest: Checked | None = None
         self._desk = desk
         self._limits = limits
         self._write = write
@@ -123,7 +122,7 @@ class Checklist:
         found = [
             self._token(),
             self._calendar(options),
-            self._clock(),
+            clock_check(self._desk.feed.stats().clock_skew, self._limits),
             *await asyncio.gather(self._database(), self._feed(), self._telegram()),
             self._disk(),
             stream,
@@ -132,7 +131,7 @@ class Checklist:
         ]
         order = {name: number for number, name in enumerate(NAMES)}
         found.sort(key=lambda check: order[check.name])
-        self.latest, self.latest_at = tuple(found), self._desk.clock.now()
+        self.latest = Checked(self._desk.clock.now(), tuple(found))
         return found
 
     async def morning(self) -> None:
@@ -142,11 +141,11 @@ class Checklist:
         if due is None or now >= due.opening or not self._is_settled():
             return
         if now >= due.send and self._sent != due.opening:
-            self._shown = self._sent = due.opening
             await self._tell(render(await self.run(), self._desk, now))
+            self._shown = self._sent = due.opening  # now only: what fails is tried again
         elif now >= due.show and self._shown != due.opening:
-            self._shown = due.opening
             await self.run()
+            self._shown = due.opening
 
     def _is_settled(self) -> bool:
         """Return whether a desk that was just started has heard of everything once."""
@@ -166,11 +165,12 @@ class Checklist:
     def _token(self) -> Check:
         states, now = self._desk.accounts.all(), self._desk.clock.now()
         fix = "Sign in to the broker and put the new token in its place"
-        refused = [state.account.id for state in states if not state.signed_in]
-        if refused:
-            unknown = all(state.signed_in is None for state in states)
-            word = "not known yet" if unknown else "refused"
-            return Check(TOKEN, False, f"{word}: {', '.join(refused)}", fix)
+        refused = [state.account.id for state in states if state.signed_in is False]
+        unknown = [state.account.id for state in states if state.signed_in is None]
+        words = [f"refused: {', '.join(refused)}"] if refused else []
+        words += [f"not known yet: {', '.join(unknown)}"] if unknown else []
+        if words:
+            return Check(TOKEN, False, "; ".join(words), fix)
         ends = [at for at in self._token_ends().values() if at > now]
         if not ends:
             return Check(TOKEN, True, "signed in", fix)
@@ -186,16 +186,6 @@ class Checklist:
         expiring = {o.underlying_symbol for o in options if o.expiry == today}
         words += [f"{name} expiry" for name in sorted(expiring)]
         return Check(CALENDAR, True, ", ".join(words))
-
-    def _clock(self) -> Check:
-        skew = self._desk.feed.stats().clock_skew
-        fix = "Sync the clock (sudo chronyc makestep)"
-        if skew is None:
-            return Check(CLOCK, False, "not compared with the exchange's yet", fix, grave=False)
-        off, word = abs(skew), "behind" if skew > 0 else "ahead"
-        grave = off > self._limits.skew_critical
-        return Check(CLOCK, off <= self._limits.skew_warning, f"{off:.1f} s {word}", fix,
-                     grave=grave)  # fmt: skip
 
     async def _database(self) -> Check:
         fix = "Look at the disk; nothing can be sent that cannot be written down"
@@ -271,10 +261,14 @@ class Checklist:
                 words = f"{each.account} differs from the broker in {count(wrong, 'instrument')}"
                 fix = "Look at Positions: adopt the broker's book, or find out why"
                 return Check(POSITIONS, False, words, fix)
-        held = sum(bool(row.ours) for each in books for row in each.rows)
+        rows = [row for each in books for row in each.rows]
+        held = sum(bool(row.ours) and row.agree is True for row in rows)
+        unsure = sum(row.agree is None for row in rows)
+        filled = f"; {unsure} not compared since the last fill" if unsure else ""
         ages = [each.age for each in books if each.age is not None]
         known = f", compared {duration(max(ages))} ago" if ages else ""
-        return Check(POSITIONS, True, f"{count(held, 'position')} as the broker has them{known}")
+        words = f"{count(held, 'position')} as the broker has them{known}{filled}"
+        return Check(POSITIONS, True, words)
 
     def _instruments(self, options: Sequence[Instrument]) -> Check:
         desk, fix = self._desk, "Wait for the list of instruments, or look at the log"

@@ -52,7 +52,7 @@ def plan(due: Sequence[Letter], now: datetime, *, room: bool, storm_line: bool) 
     late = [m for m in due if m.alert.severity < Severity.CRITICAL]
     stale = [m for m in late if now - m.alert.at > STALE]
     if len(stale) > 1:
-        folded = Parcel(digest(stale, now, _why(stale, now)), tuple(stale), is_digest=True)
+        folded = Parcel(digest(stale, now, _why(stale)), tuple(stale), is_digest=True)
         return Plan(_alone(critical[0])) if critical else Plan(folded)
     superseded = _superseded(due)
     told_later = {m.number for m in superseded}
@@ -84,10 +84,11 @@ def _superseded(due: Sequence[Letter]) -> tuple[Letter, ...]:
     )
 
 
-def _why(letters: Sequence[Letter], now: datetime) -> str:
+def _why(letters: Sequence[Letter]) -> str:
+    """Say why these come only now: the channel, or the desk itself, may have been away."""
     if all(m.not_before - m.alert.at > STALE for m in letters):
-        return "Kept for you in the quiet hours"
-    return f"While {letters[0].channel} was away"
+        return "From your quiet hours"
+    return "Sent late"
 
 
 def digest(letters: Sequence[Letter], now: datetime, why: str) -> Letter:

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Final
 
 from alerts import words
+from alerts.incidents import UNDER_WAY
 from trading.clock import Clock
 from trading.ports import FeedChange, FeedState
 
-UNDER_WAY: Final = "under way"  # a step without a result yet
 FIRST: Final = 3  # attempts that are told one by one, then 5, 10, 20, 50, 100 ...
 KEPT: Final = 12  # steps of before there was an incident to write them into
 
@@ -40,19 +40,18 @@ class FeedStory:
         self._clock = clock
         self._proof = proof
         self._early: deque[_Early] = deque(maxlen=KEPT)
-        self._was_live = False
         self._attempt = 0
         self._dial: _Dial | None = None
 
-    def on_change(self, change: FeedChange, write: Book | None) -> bool:
-        """Tell the step of this change; return whether the feed has come back from an outage."""
+    def on_change(self, change: FeedChange, write: Book | None) -> None:
+        """Tell the step of this change."""
         if write is not None:
             self.catch_up(write)
         match change.after:
             case FeedState.CONNECTING:
                 self._begin_dial(write)
             case FeedState.LIVE:
-                return self._is_back(write)
+                self._is_back(write)
             case FeedState.STALLED:
                 self._note(write, f"stalled: {change.reason}", "it is being replaced")
             case FeedState.BACKING_OFF if self._dial:
@@ -67,8 +66,7 @@ class FeedStory:
                 self._end_dial(write, f"lost again: {change.reason}")
                 self._note(write, change.reason, "it waits, so as not to fight for the connection")
             case FeedState.STOPPED:
-                self._dial, self._was_live = None, False
-        return False
+                self._dial = None
 
     def catch_up(self, write: Book) -> None:
         """Write what was kept; each with its time, which is not that of the writing."""
@@ -93,7 +91,7 @@ class FeedStory:
         elif early is not None:
             early.result = result
 
-    def _is_back(self, write: Book | None) -> bool:
+    def _is_back(self, write: Book | None) -> None:
         if self._dial is not None:
             took = self._clock.monotonic() - self._dial.at
             self._end_dial(write, f"{self._proof} after {took:.1f} s")
@@ -101,8 +99,6 @@ class FeedStory:
             write("back", self._proof)
         self._early.clear()
         self._attempt = 0
-        came_back, self._was_live = self._was_live, True
-        return came_back
 
     def _note(self, write: Book | None, what: str, result: str) -> None:
         if write is not None:

@@ -11,6 +11,7 @@ from typing import Final
 
 import httpx
 
+from alerts.inputs import ALIVE_WITHIN
 from trading.clock import Clock
 from trading.errors import CannotStart
 from trading.health import ChannelHealth
@@ -19,7 +20,6 @@ log = logging.getLogger(__name__)
 
 NAME: Final = "heartbeat"
 EVERY: Final = 60.0  # seconds, the job's
-LOOKED_WITHIN: Final = 10.0  # seconds since the monitor's last look
 TOTAL: Final = 5.0  # seconds
 
 
@@ -109,7 +109,7 @@ class Heartbeat:
         if not self._is_ready():
             return "not called: the desk is not ready"
         age = self._monitor_age()
-        if age is None or age > LOOKED_WITHIN:
+        if age is None or age > ALIVE_WITHIN:
             return "not called: the monitor does not look, and the watchdog shall notice"
         return ""
 

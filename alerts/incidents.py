@@ -15,7 +15,7 @@ from trading.signal import Signal
 
 log = logging.getLogger(__name__)
 
-UNDER_WAY: Final = "under way"
+UNDER_WAY: Final = "under way"  # a step without a result yet
 KEPT: Final = 50  # that are over, in memory: one that flaps goes on with its own
 RETRY: Final = 2.0  # seconds, while the disk refuses
 LOOK_BACK: Final = timedelta(days=1)

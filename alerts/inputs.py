@@ -6,17 +6,23 @@ from typing import Final
 from alerts.sight import FeedSight, Sight, late_by
 from alerts.words import count, duration
 from trading.books import Books
-from trading.health import Check
+from trading.health import Check, Thresholds
 from trading.order import AccountState
 from trading.ports import FeedState
 from trading.trust import LIVE_WITHIN, STALE_AFTER
 
 ALIVE_WITHIN: Final = 10.0  # seconds since the monitor's last look
+CLOCK: Final = "Clock"
 RECONNECT: Final = "Wait: it is being reconnected"
 
 
-def inputs(sight: Sight | None, *, alive_age: float | None) -> list[Check]:
-    """Return every input, those that are not good first, the grave ones before the others."""
+def inputs(
+    sight: Sight | None, *, alive_age: float | None, unstored: tuple[int, str] = (0, "")
+) -> list[Check]:
+    """Return every input, those that are not good first, the grave ones before the others.
+
+    `unstored` are the alerts that wait for the disk, and why it does not take them.
+    """
     found = [_monitor(alive_age)]
     if sight is not None and sight.stage == "failed":  # nothing else runs, or will
         fix = "Look at the log and start it again; trade in the broker's own app until then"
@@ -29,10 +35,15 @@ def inputs(sight: Sight | None, *, alive_age: float | None) -> list[Check]:
             *(_account(sight, state) for state in sight.accounts),
             *(_books(books) for books in sight.books),
             *_doubts(sight),
-            _clock(sight),
+            clock_check(sight.market.stats.clock_skew, sight.limits),
             _storage(sight),
             _loop(sight),
         ]
+    number, reason = unstored
+    if number:
+        words = f"{count(number, 'alert waits', 'alerts wait')} to be written down"
+        fix = "Look at the disk: until then only critical ones reach your phone"
+        found.append(Check("Alerts", False, f"{words}{_because(reason)}", fix, grave=False))
     return sorted(found, key=lambda check: (check.good, not check.grave))
 
 
@@ -108,15 +119,14 @@ def _doubts(sight: Sight) -> Iterator[Check]:
         yield Check("Baskets", False, words, "Close what is left on the Baskets page")
 
 
-def _clock(sight: Sight) -> Check:
-    skew = sight.market.stats.clock_skew
-    fix = "Synchronise this machine's clock, e.g. sudo chronyc makestep"
+def clock_check(skew: float | None, limits: Thresholds) -> Check:
+    """Judge by how many seconds this machine's clock is behind the exchange's, None if unknown."""
+    fix = "Sync the clock (sudo chronyc makestep)"
     if skew is None:
-        return Check("Clock", False, "not compared with the exchange's yet", fix, grave=False)
-    off = abs(skew)
-    word = "behind" if skew > 0 else "ahead"
-    good = off <= sight.limits.skew_warning
-    return Check("Clock", good, f"{off:.1f} s {word}", fix, grave=off > sight.limits.skew_critical)
+        return Check(CLOCK, False, "not compared with the exchange's yet", fix, grave=False)
+    off, word = abs(skew), "behind" if skew > 0 else "ahead"
+    good, grave = off <= limits.skew_warning, off > limits.skew_critical
+    return Check(CLOCK, good, f"{off:.1f} s {word}", fix, grave=grave)
 
 
 def _storage(sight: Sight) -> Check:

@@ -32,7 +32,7 @@ class Matter(StrEnum):
     SILENT = "no prices"
     MISSING = "some instruments without prices"
     STREAM = "a portfolio stream that is not up to date"
-    BOOKS = "books that do not agree"
+    BOOKS = "not confirmed by the broker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def next_step(
             return None  # the feed is still at it
         if _may(rung.remedy, trouble, taken, now):
             return Step(rung.remedy, number, len(rungs), rung.patience)
-        passed_over |= rung.remedy in ON_THE_WIRE and _applies(rung.remedy, trouble)
+        passed_over |= rung.remedy in ON_THE_WIRE and applies(rung.remedy, trouble)
     return None
 
 
@@ -149,13 +149,21 @@ def _waits(trouble: Trouble, ours: Sequence[Taken], now: float, proof: float | N
     patience = next((rung.patience for rung in rungs if rung.remedy is last.remedy), 0.0)
     if proof is None or proof < last.at:
         return now - last.at < patience
-    if last.remedy is Remedy.POLL:  # of a few instruments quotes tell enough, of a feed they do not
-        return trouble.matter is Matter.MISSING
+    if last.remedy is Remedy.POLL:
+        return bridges(last.remedy, trouble.matter)
     return now - proof < patience
 
 
+def bridges(remedy: Remedy, matter: Matter) -> bool:
+    """Say whether this remedy, once proven, is enough for as long as the trouble lasts.
+
+    Of a few instruments quotes tell enough, of a whole feed they do not.
+    """
+    return remedy is Remedy.POLL and matter is Matter.MISSING
+
+
 def _may(remedy: Remedy, trouble: Trouble, taken: Sequence[Taken], now: float) -> bool:
-    if not _applies(remedy, trouble):
+    if not applies(remedy, trouble):
         return False
     match remedy:
         case Remedy.ASK_AGAIN:
@@ -168,7 +176,7 @@ def _may(remedy: Remedy, trouble: Trouble, taken: Sequence[Taken], now: float) -
             return True
 
 
-def _applies(remedy: Remedy, trouble: Trouble) -> bool:
+def applies(remedy: Remedy, trouble: Trouble) -> bool:
     """Say whether the remedy is one for this trouble at all, now or later."""
     match remedy:
         case Remedy.ASK_AGAIN:

@@ -1,10 +1,20 @@
 """What the log may say: no secrets, and one line for one message whatever the data holds."""
 
+import asyncio
 import logging
 import re
 import sys
-from collections.abc import Iterable
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Final
+
+from trading.health import LogLine
+
+KEPT: Final = 500  # lines for the pages; the whole log is on stderr
+LONGEST: Final = 400  # characters of a line that is kept
 
 # What libraries would print although it opens doors: bearer tokens, JWTs, single-use codes, bots.
 _SECRETS: Final = re.compile(
@@ -35,13 +45,24 @@ class Redactor(logging.Formatter):
         self._known = tuple(secret for secret in secrets if secret)
 
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
+        return self._without_secrets(super().format(record))
+
+    def line(self, record: logging.LogRecord) -> str:
+        """Return the message alone, on one line; of a traceback its last word."""
+        text = record.getMessage()
+        if record.exc_info and record.exc_info[1] is not None:
+            error = record.exc_info[1]
+            text = f"{text} ({type(error).__name__}: {error})"
+        text = _escaped(self._without_secrets(text))
+        return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+    def _without_secrets(self, text: str) -> str:
         for secret in self._known:
             text = text.replace(secret, "[secret]")
         return _SECRETS.sub(_kept, text)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        record.message = record.message.replace("\r", "\\r").replace("\n", "\\n")
+        record.message = _escaped(record.message)
         return super().formatMessage(record)
 
 
@@ -50,10 +71,60 @@ def _kept(match: re.Match[str]) -> str:
     return f"{prefix}[secret]"
 
 
-def prepare(level: str, secrets: Iterable[str]) -> None:
-    """Send everything through one redacting handler on stderr."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Redactor(secrets))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+def _escaped(text: str) -> str:
+    return text.replace("\r", "\\r").replace("\n", "\\n")
+
+
+class LogBook(logging.Handler):
+    """Owns the last lines of the log, in memory; implements health_ports.LogLines.
+
+    Records come from any thread. Moments are the machine's until `follow` gives the desk's clock.
+    """
+
+    def __init__(self, redactor: Redactor) -> None:
+        super().__init__()
+        self._redactor = redactor
+        self._lines: deque[LogLine] = deque(maxlen=KEPT)
+        self._now: Callable[[], datetime] = _machine_time
+        self._lines_lock = threading.Lock()
+
+    def follow(self, now: Callable[[], datetime]) -> None:
+        """Tell time as the pages do: what came before is moved onto the desk's clock, too."""
+        with self._lines_lock:
+            moved = now() - _machine_time()
+            self._lines = deque((replace(li, at=li.at + moved) for li in self._lines), KEPT)
+            self._now = now
+
+    def lines(self) -> Sequence[LogLine]:
+        with self._lines_lock:
+            return tuple(self._lines)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = self._redactor.line(record)
+        except Exception:  # noqa: BLE001 - wrong arguments, of which the other handler tells
+            return
+        with self._lines_lock:
+            self._lines.append(LogLine(self._now(), record.levelno, record.name, text))
+
+
+def _machine_time() -> datetime:
+    return datetime.now(UTC)
+
+
+def prepare(level: str, secrets: Iterable[str]) -> LogBook:
+    """Send everything to stderr and to the returned book; both take out what is secret."""
+    redactor = Redactor(secrets)
+    handler, book = logging.StreamHandler(sys.stderr), LogBook(redactor)
+    handler.setFormatter(redactor)
+    logging.basicConfig(level=level, handlers=[handler, book], force=True)
     for name, least in _NOISY.items():
         logging.getLogger(name).setLevel(max(least, logging.getLevelName(level)))
+    logging.getLogger("apscheduler.executors.default").addFilter(_was_not_stopped)
+    return book
+
+
+def _was_not_stopped(record: logging.LogRecord) -> bool:
+    """Leave out jobs that were under way at a stop: APScheduler tells of each as a failure."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, asyncio.CancelledError)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from alerts.incidents import IncidentBook
+from alerts.latency import LatencyBook
 from alerts.minutes import MinuteBook, Reading
 from alerts.rulebook import Rule, found_rules, holds_back, rests
 from alerts.sight import FeedSight, Lookout, Sight, rest_sum
@@ -69,8 +70,10 @@ class Monitor:
         *,
         limits: Thresholds,
         rules: Sequence[Rule] | None = None,
+        latencies: LatencyBook | None = None,
     ) -> None:
         self.found: Signal[Change] = Signal("findings")
+        self.looked: Signal[Sight] = Signal("looks")
         self.looks = 0
         self.failures = 0  # of rules, each time
         self.looked_at: float | None = None  # monotonic, of the last whole look
@@ -78,6 +81,7 @@ class Monitor:
         self._lookout = lookout
         self._incidents = incidents
         self._minutes = minutes
+        self._latencies = latencies
         self._teller = teller
         self._limits = limits
         self._rules = {rule.name: rule for rule in (rules or found_rules())}
@@ -131,6 +135,8 @@ class Monitor:
         self._sight = sight
         self._findings = tuple(self._judge(sight))
         self._minutes.note(sight.now, readings(sight, self._states.standings().values()))
+        if self._latencies is not None:
+            self._latencies.note(sight.now, judged=sight.market.due)
         changes = self._states.step(
             self._findings,
             now=sight.now,
@@ -143,6 +149,7 @@ class Monitor:
         self._settle(sight)
         self.looks += 1
         self.looked_at = sight.monotonic
+        self.looked.emit(sight)
 
     def wake(self) -> None:
         """Look very soon: something has changed."""
@@ -247,6 +254,7 @@ class Monitor:
             case Occasion.END:
                 if change.why:
                     book.step(change.key, "stopped judging", change.why)
+                book.alerted(change.key)  # while it lasts: afterwards nothing of it is counted
                 missed = ticks_missed(change, sight.market)
                 counted = change.before is Condition.FLAPPING and not change.present
                 return book.end(change.key, change.ended, ticks_missed=None if counted else missed)

@@ -177,6 +177,8 @@ class OrderNewsTeller:
         order, step, before = story.order, story.step, story.before
         if step.status in _SILENT or self._is_former(story):
             return False
+        if order.external and step.status is OrderStatus.NOT_PLACED:
+            return False  # it was taken for somebody else's: our own order tells of it
         if step.status is OrderStatus.IN_DOUBT:
             return self._alarms and (before is None or before.status is not step.status)
         if step.status is OrderStatus.WORKING:
@@ -209,6 +211,7 @@ class OrderNewsTeller:
             severity=order_words.severity(step.status),
             occasion=self._occasion(story),
             at=step.at,
+            is_mock=order.is_mock,
             link="/orders",
             once=f"{order.id} {step.status} {step.filled}",
         )
@@ -281,6 +284,7 @@ class OrderNewsTeller:
             severity=severity,
             occasion=Occasion.EVENT,
             at=basket.updated,
+            is_mock=basket.is_mock,
             link="/baskets",
             once=f"basket {basket.id} {basket.state}",
         )
@@ -294,6 +298,7 @@ class OrderNewsTeller:
         severity: Severity,
         occasion: Occasion,
         at: datetime,
+        is_mock: bool,
         link: str,
         once: str,
     ) -> Alert:
@@ -307,7 +312,7 @@ class OrderNewsTeller:
             lines=tuple(line for line in lines if line),
             link=link,
             mode=self._world.word,
-            is_mock=self._world.is_mock,
+            is_mock=is_mock,
             kind="order",
             once=once,
         )

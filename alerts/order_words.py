@@ -9,6 +9,8 @@ from trading.basket import Basket, BasketState, left_words
 from trading.health import Severity
 from trading.model import Instrument
 from trading.order import Order, OrderStatus, OrderType, Step
+from trading.paper_day import SETTLED
+from trading.paper_orders import SQUARE_OFF
 
 IN_DOUBT: Final = "🚨 IN DOUBT"
 NOT_PLACED: Final = "❌ NOT PLACED"
@@ -27,8 +29,8 @@ _ADVICE: Final = (
 )
 # How what paper execution does of itself begins to say why.
 _OF_ITSELF: Final = {
-    "square-off": "squared off before the close",
-    "settled at expiry": "settled at expiry",
+    SQUARE_OFF: "squared off before the close",
+    SETTLED: "settled at expiry",
 }
 _OTHERWISE: Final = "change what the reason names and send it anew, or ask the broker"
 
@@ -43,7 +45,8 @@ def title(head: str, order: Order, instrument: Instrument | None) -> str:
 
 def _whence(order: Order) -> str:
     """Say who sent what we did not: paper execution itself, at the end of a day, or somebody."""
-    own = (said for start, said in _OF_ITSELF.items() if order.message.startswith(start))
+    told = (order.message, *(child.tag for child in order.children))  # a message may change
+    own = (said for start, said in _OF_ITSELF.items() if any(t.startswith(start) for t in told))
     return next(own, "from elsewhere")
 
 

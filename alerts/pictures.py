@@ -24,6 +24,7 @@ EVERY: Final = 10.0  # seconds between two drawings of one kind
 HOURS: Final = 7 * 24
 ROWS: Final = 5  # components of the week
 LEFT, RIGHT, TOP, BOTTOM = 96, 776, 80, 372
+LOST: Final = "not known"  # the font has no dash
 MOST_POINTS: Final = 700  # of the curve: one for each column of it
 
 INK, FAINT, GRID, PAPER = "#e8eaf0", "#9aa3b5", "#2b3240", "#10141c"
@@ -92,7 +93,7 @@ async def _curve(desk: Desk) -> Curve:
         tuple(with_holes(totals(points))),
         tuple(fills),
         tuple((_ms(gap.start), _ms(gap.end or now)) for gap in gaps),
-        desk.world.word if desk.world.is_mock else "",
+        desk.world.word if desk.world.word != "LIVE" else "",  # paper fills are made up, too
     )
 
 
@@ -136,15 +137,24 @@ def curve_png(curve: Curve) -> bytes:
     _line(draw, scale, _thinned(curve.points))
     for at, side in curve.fills:
         _mark(draw, scale.x(at), _near(curve.points, at, scale), side)
-    last = known[-1][1]
-    draw.text(
-        (RIGHT, 20),
-        f"{'+' if last > 0 else ''}{words.price(last)}",
-        UP if last >= 0 else DOWN,
-        _font(24),
-        anchor="ra",
-    )
+    amount, since = latest(curve.points)
+    colour = FAINT if amount == LOST else UP if known[-1][1] >= 0 else DOWN
+    draw.text((RIGHT, 20), amount, colour, _font(24), anchor="ra")
+    draw.text((RIGHT, 50), since, FAINT, _font(14), anchor="ra")
     return _png(image)
+
+
+def latest(points: Sequence[Point]) -> tuple[str, str]:
+    """Return the last amount and of when it is; no amount if it is not known any more.
+
+    At least one of the points has to be known.
+    """
+    at, value = next((at, value) for at, value in reversed(points) if value is not None)
+    amount = f"{'+' if value > 0 else ''}{words.price(value)}"
+    moment = words.clock(datetime.fromtimestamp(at / 1000, IST))
+    if points[-1][1] is None:
+        return LOST, f"since {moment}, it was {amount} then"
+    return amount, f"at {moment}"
 
 
 def week_png(week: Week) -> bytes:

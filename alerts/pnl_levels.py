@@ -109,6 +109,6 @@ class PnlLevels:
             ),
             link="/positions",
             mode=self._world.word,
-            is_mock=self._world.is_mock,
+            is_mock=self._world.word != "LIVE",  # paper fills are made up, whatever the prices are
             kind="position",
         )

@@ -5,18 +5,17 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from typing import Any, Final, Protocol
 
 from alerts import ladders
-from alerts.feed_story import UNDER_WAY, Book, FeedStory
+from alerts.feed_story import Book, FeedStory
+from alerts.incidents import UNDER_WAY, WITHOUT_IT
 from alerts.ladders import Matter, Remedy, Step, Taken, Trouble
 from alerts.words import count
 from trading.broker import PortfolioFeed
 from trading.clock import Clock
 from trading.desk import Desk
 from trading.health import Component, Finding, Incident, Severity
-from trading.hours import IST
 from trading.model import segment_of
 from trading.ports import FeedChange, FeedState, MarketFeed
 from trading.signal import Signal
@@ -26,7 +25,6 @@ log = logging.getLogger(__name__)
 
 PROOF_EVERY: Final = 0.25  # seconds between two looks for a proof
 REMEMBERED: Final = 50  # steps against one target, so that they cannot become a storm
-PRICES: Final = (Component.MARKET_FEED, Component.RISK)  # findings that may be about prices
 # where nothing can be tried that is not being tried already
 BY_ITSELF: Final = {
     Component.STORAGE: "it is tried again every second, nothing is lost meanwhile but ticks",
@@ -91,7 +89,6 @@ class Recovery:
         self._cases: dict[str, _Case] = {}
         self._history: dict[str, deque[Taken]] = {}
         self._told: set[str] = set()  # incidents of which it was said that nothing can be tried
-        self._recovered: deque[date] = deque(maxlen=10_000)
         self._task: asyncio.Task[None] | None = None
         self._stories: dict[str, FeedStory] = {}
         self._undo = [monitor.found.subscribe(lambda _: self._wake())]
@@ -108,20 +105,17 @@ class Recovery:
 
     # what pages show
 
-    @property
-    def today(self) -> int:
-        """Return how often something came back today."""
-        day = self._clock.now().astimezone(IST).date()
-        return sum(each == day for each in self._recovered)
-
     def status(self) -> str:
         """Say in words what is being tried: `step 2 of 4: reconnect, waiting for a price`."""
-        waiting = [case.awaited for case in self._cases.values() if case.awaited]
-        if waiting:
-            step = waiting[0].step
-            proof = _awaits(step.remedy)
-            return f"step {step.number} of {step.of}: {step.remedy}, waiting for {proof}"
-        if any(case.given_up for case in self._cases.values()):
+        for target, case in self._cases.items():
+            if case.awaited is not None:
+                step = case.awaited.step
+                proof = _proof_word(step.remedy, is_market=self._is_market(target))
+                return f"step {step.number} of {step.of}: {step.remedy}, waiting for a {proof}"
+        given_up = [case.trouble.matter for case in self._cases.values() if case.given_up]
+        if given_up:
+            if all(matter is Matter.BOOKS for matter in given_up):
+                return "given up, a person is needed; the books are read again all the while"
             return "given up, a person is needed; tried again every 5 minutes"
         return "watching" if self._cases else "idle"
 
@@ -141,6 +135,8 @@ class Recovery:
             self._settle(self._cases.pop(target), now, over=True)
         for target, trouble in troubles.items():
             case = self._cases.setdefault(target, _Case(trouble))
+            same = case.trouble.matter is trouble.matter
+            case.given_up &= same and ladders.applies(Remedy.TELL, trouble)
             case.trouble = replace(trouble, since=case.trouble.since)
             self._settle(case, now, over=False)
             taken = self._history.setdefault(target, deque(maxlen=REMEMBERED))
@@ -169,7 +165,7 @@ class Recovery:
     # what is wrong, by the facts
 
     def _troubles(self, found: Sequence[Finding], now: float) -> Iterable[Trouble]:
-        if any(finding.component in PRICES for finding in found):
+        if any(finding.component is Component.MARKET_FEED for finding in found):
             trouble = self._prices(found, now)
             if trouble is not None:
                 yield trouble
@@ -191,7 +187,8 @@ class Recovery:
             return Trouble(
                 desk.feed.name, Matter.SILENT, now, state=stats.state, held=held, quiet=quiet
             )
-        named = {key for f in found if f.component in PRICES for key in f.instruments}
+        feed = [f for f in found if f.component is Component.MARKET_FEED]
+        named = {key for finding in feed for key in finding.instruments}
         missing = tuple(k for k in wanted if k in named | {*stats.missing} and self._is_old(k, now))
         if not missing:
             return None
@@ -234,9 +231,9 @@ class Recovery:
         trouble, desk = case.trouble, self._desk
         what = _what(step.remedy, trouble)
         connections = 0
-        case.given_up = step.remedy is Remedy.TELL
-        if case.given_up:
-            log.warning("recovery: %s: %s could not be mended", trouble.target, trouble.matter)
+        if step.remedy is Remedy.TELL:
+            case.given_up = True  # until it is over, whatever is tried once more meanwhile
+            log.warning("recovery: given up: %s: %s", trouble.target, trouble.matter)
             self._incidents.step(incident.key, what, "a person is needed")
             return
         self._incidents.step(incident.key, what, UNDER_WAY)
@@ -261,11 +258,12 @@ class Recovery:
         if proof := self._proof(case.trouble, awaited, now):
             self._incidents.step(awaited.incident, awaited.what, f"{proof} after {took:.1f} s")
             case.awaited, case.proof = None, now
-            if awaited.step.remedy in (Remedy.ASK_AGAIN, Remedy.READ_BOOKS):
-                self._count()  # of a feed that is LIVE again it is counted there
+            if ladders.bridges(awaited.step.remedy, case.trouble.matter):
+                case.given_up = False  # what other remedies mend is over, and its case with it
         elif over or took >= awaited.step.patience:
-            nothing = f"no {_proof_word(awaited.step.remedy)} within {took:.0f} s"
-            result = "it is over without it" if over else nothing
+            is_market = self._is_market(case.trouble.target)
+            proof = _proof_word(awaited.step.remedy, is_market=is_market)
+            result = WITHOUT_IT if over else f"no {proof} within {took:.0f} s"
             self._incidents.step(awaited.incident, awaited.what, result)
             case.awaited = None
 
@@ -291,7 +289,10 @@ class Recovery:
                 stats = self._feed(trouble.target).stats()
                 anew = stats.connections > awaited.connections
                 live = stats.state is FeedState.LIVE
-                return _proof_of(trouble.target == desk.feed.name) if anew and live else ""
+                return _proof_of(self._is_market(trouble.target)) if anew and live else ""
+
+    def _is_market(self, target: str) -> bool:
+        return target == self._desk.feed.name
 
     def _feed(self, name: str) -> MarketFeed | PortfolioFeed:
         streams = {feed.name: feed for feed in self._desk.portfolio_feeds.values()}
@@ -309,18 +310,17 @@ class Recovery:
 
     def _incident_of(self, target: str) -> Incident | None:
         """Return the open incident in which steps against this target are told."""
-        market, account = target == self._desk.feed.name, self._account(target)
+        market, account = self._is_market(target), self._account(target)
         component = Component.PORTFOLIO if target in self._stories else Component.BOOKS
 
         def concerns(incident: Incident) -> bool:
             if market:
-                return incident.component in PRICES
+                return incident.component is Component.MARKET_FEED
             about = incident.key.partition(" ")[2]
             return incident.component is component and about == account
 
-        def order(incident: Incident) -> tuple[bool, int, Any]:
-            feed = incident.component is Component.MARKET_FEED
-            return (market and not feed, -incident.severity, incident.began)
+        def order(incident: Incident) -> tuple[int, Any]:
+            return (-incident.severity, incident.began)
 
         return min(filter(concerns, self._incidents.open()), key=order, default=None)
 
@@ -338,16 +338,9 @@ class Recovery:
     def _follower(self, name: str) -> Callable[[FeedChange], None]:
         def follow(change: FeedChange) -> None:
             incident = self._incident_of(name)
-            came_back = self._stories[name].on_change(
-                change, self._writer(incident) if incident else None
-            )
-            if came_back:
-                self._count()
+            self._stories[name].on_change(change, self._writer(incident) if incident else None)
 
         return follow
-
-    def _count(self) -> None:
-        self._recovered.append(self._clock.now().astimezone(IST).date())
 
 
 def _what(remedy: Remedy, trouble: Trouble) -> str:
@@ -360,18 +353,14 @@ def _what(remedy: Remedy, trouble: Trouble) -> str:
             return str(remedy)
 
 
-def _awaits(remedy: Remedy) -> str:
-    return f"a {_proof_word(remedy)}"
-
-
-def _proof_word(remedy: Remedy) -> str:
+def _proof_word(remedy: Remedy, *, is_market: bool) -> str:
     match remedy:
         case Remedy.READ_BOOKS:
             return "reading of the books"
         case Remedy.POLL:
             return "quote of each"
         case _:
-            return "price"
+            return "price" if is_market else "connection that is up to date"
 
 
 def _proof_of(is_market: bool) -> str:
@@ -380,12 +369,15 @@ def _proof_of(is_market: bool) -> str:
 
 def _beyond_us(trouble: Trouble) -> Finding:
     severity = Severity.CRITICAL if trouble.held else Severity.WARNING
+    meaning = "what is shown of it stays old until it comes back"
+    if trouble.matter is Matter.BOOKS:
+        meaning = "you may hold something else than is shown; they are read again all the while"
     return Finding(
         rule="recovery",
         component=Component.RECOVERY,
         severity=severity,
         what=f"{trouble.target}: {trouble.matter}, and all that can be tried was tried",
-        meaning="what is shown of it stays old until it comes back",
+        meaning=meaning,
         act="Look at the broker's status page, and use the broker's own app for open positions",
         about=trouble.target,
         at_once=True,

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from alerts import heartbeat
+from alerts.bot import polling
 from alerts.sight import ChannelSight, FeedSight, Sight, rest_sum
 from alerts.words import clock, count, duration
 from trading.health import Component, Condition
@@ -12,6 +14,7 @@ from trading.ports import Percentiles
 from trading.trust import STALE_AFTER
 
 PHONE: Final = "telegram"
+NOT_SENDING: Final = (polling.NAME, heartbeat.NAME)  # it listens; it calls no person
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +120,11 @@ def _channels(component: Component, channels: list[ChannelSight]) -> Row:
     used = [channel.health for channel in channels if channel.health.state != "off"]
     if not used:
         return Row(component, "nothing is configured", condition=Condition.OFF)
-    last = max((c.last_sent for c in used if c.last_sent is not None), default=None)
+    names, ways = ", ".join(c.name for c in used), [c for c in used if c.name not in NOT_SENDING]
+    if not ways:
+        return Row(component, names)
+    last = max((c.last_sent for c in ways if c.last_sent is not None), default=None)
     sent = f"last message {clock(last)}" if last else "no message yet"
-    queued = sum(channel.queued for channel in used)
+    queued = sum(channel.queued for channel in ways)
     waits = f", {queued} waiting" if queued else ""
-    return Row(component, f"{', '.join(c.name for c in used)}: {sent}{waits}")
+    return Row(component, f"{names}: {sent}{waits}")

@@ -16,7 +16,15 @@ from trading.health import ChannelHealth, Component, JobHealth, Thresholds
 from trading.marks import HIGHEST, LOWEST, PRICE_FRESH, Mark
 from trading.model import segment_of
 from trading.order import AccountState, Order, OrderStatus
-from trading.ports import FeedChange, FeedState, FeedStats, RestStats, StorageStats, VitalStats
+from trading.ports import (
+    FeedChange,
+    FeedState,
+    FeedStats,
+    Percentiles,
+    RestStats,
+    StorageStats,
+    VitalStats,
+)
 
 MINUTE: Final = 60.0  # seconds over which counters are judged
 DISK_EVERY: Final = 10.0  # seconds between two looks at the room on the disk
@@ -25,6 +33,7 @@ STOOD: Final = 60  # samples, a second apart, of a feed's rate while it was well
 NOT_TRADING: Final = frozenset(
     {"PRE_OPEN_START", "PRE_OPEN_END", "NORMAL_CLOSE", "CLOSING_START", "CLOSING_END"}
 )
+SETTLES: Final = 15.0  # seconds that a start may take to know what there is
 ONCE: Final = 3.0  # times the limit of the loop's lag: worth telling though it was one pause
 REFUSALS: Final = (FeedState.REFUSED, FeedState.CONTESTED)
 CONNECTED: Final = (FeedState.OPEN, FeedState.LIVE)
@@ -124,6 +133,7 @@ class Sight:
     streams: tuple[FeedSight, ...] = ()
     open_segments: frozenset[str] = frozenset()  # of what is wanted
     held: tuple[HeldSight, ...] = ()
+    blindfold: bool = False  # it is not known what is held, though the start has had its time
     working: int = 0  # orders
     waiting: tuple[Waiting, ...] = ()
     accounts: tuple[AccountState, ...] = ()
@@ -144,8 +154,8 @@ class Sight:
 
     @property
     def exposed(self) -> bool:
-        """Return whether there is a position or a working order that somebody must watch."""
-        return bool(self.held) or self.working > 0
+        """Return whether there is, or may be, what somebody must watch: a position, an order."""
+        return bool(self.held) or self.working > 0 or self.blindfold
 
     @property
     def stake(self) -> str:
@@ -156,11 +166,19 @@ class Sight:
         parts = [count(len(self.held), "position")] if self.held else []
         parts += [count(self.working, "working order")] if self.working else []
         known = f"{' and '.join(parts)} open" if parts else "no position open"
-        unread = [books.account for books in self.books if books.checked is None]
-        if not unread:
+        if not self.unread:
             return known
-        why = f"the books of {', '.join(unread)} have not been read yet"
-        return f"{known}, perhaps more: {why}" if parts else f"what is held is not known: {why}"
+        return f"{known}, perhaps more: {self.unread}" if parts else self.not_known
+
+    @property
+    def unread(self) -> str:
+        """Say in words whose books were never read, so that nobody knows what is held there."""
+        unread = [books.account for books in self.books if books.checked is None]
+        return f"the books of {', '.join(unread)} have not been read yet" if unread else ""
+
+    @property
+    def not_known(self) -> str:
+        return f"what is held is not known: {self.unread}"
 
     def is_open(self, instrument_key: str) -> bool:
         return segment_of(instrument_key) in self.open_segments
@@ -170,7 +188,7 @@ class Sight:
 
 
 def rest_sum(parts: Iterable[RestStats]) -> RestStats:
-    """Return the calls of all accounts as one; ages are those of the latest."""
+    """Return the calls of all accounts as one: ages of the latest, latency of the slowest."""
     found = list(parts)
     if len(found) == 1:
         return found[0]
@@ -183,7 +201,16 @@ def rest_sum(parts: Iterable[RestStats]) -> RestStats:
         last_error=latest.last_error,
         last_failure_age=latest.last_failure_age,
         last_success_age=min(good, default=None),
-        latency=found[0].latency if found else RestStats().latency,
+        latency=_slowest([p.latency for p in found]),
+    )
+
+
+def _slowest(parts: Sequence[Percentiles]) -> Percentiles:
+    """Return for each percentile that of the account for which it is the highest."""
+    return Percentiles(
+        max((p.p50 for p in parts if p.p50 is not None), default=None),
+        max((p.p95 for p in parts if p.p95 is not None), default=None),
+        max((p.p99 for p in parts if p.p99 is not None), default=None),
     )
 
 
@@ -247,16 +274,16 @@ class Sources:
 
 
 def late_by(sight: Sight) -> float | None:
-    """Return by how many ms the desk answers too late, None if it does not.
+    """Return the longest pause of the last minute, ms, if the desk answers too late; else None.
 
     It does if it often is, or was once for so long that a person noticed: one pause of a second,
     as when a page is built on a busy machine, is not worth a warning.
     """
     vitals, limit = sight.vitals, sight.limits.loop_lag_ms
     often, once = vitals.loop_lag.p99, vitals.loop_lag_max
-    if often is not None and often > limit:
-        return often
-    return once if once is not None and once > ONCE * limit else None
+    if once is None or not (once > ONCE * limit or (often is not None and often > limit)):
+        return None
+    return once
 
 
 class Lookout:
@@ -271,7 +298,7 @@ class Lookout:
         self._sources = sources or Sources()
         self._growth = Growth()
         self._due, self._blind = Stands(), Stands()
-        self._unanswered, self._held_up = Stands(), Stands()
+        self._unanswered, self._held_up, self._unread = Stands(), Stands(), Stands()
         self._priced: set[str] = set()  # held, and with a price in this session
         self._stalled: set[str] = set()  # feeds, until they are live again
         self._refusals: dict[str, tuple[FeedState, str]] = {}
@@ -295,6 +322,7 @@ class Lookout:
         names = [state.account.id for state in accounts]
         keys = sorted({key for name in names for key in desk.positions.open_keys(name)})
         working = desk.orders.working()
+        books = tuple(desk.positions.books(name) for name in names)
         return Sight(
             now=now,
             monotonic=monotonic,
@@ -307,10 +335,11 @@ class Lookout:
             streams=self._streams(bool(opened), monotonic),
             open_segments=opened,
             held=self._held(keys, opened, monotonic),
+            blindfold=self._blindfold(books, accounts, monotonic),
             working=len(working),
             waiting=self._waiting(working, monotonic),
             accounts=accounts,
-            books=tuple(desk.positions.books(name) for name in names),
+            books=books,
             baskets=tuple(basket for basket in desk.baskets.all() if basket.alarming),
             storage_dropped=self._growth.of("storage", storage.dropped, monotonic),
             disk_free=self._disk_free(monotonic),
@@ -409,6 +438,20 @@ class Lookout:
         lead = mark.ltt - tick.ltt if tick is not None and heard else 0
         overtaken = lead > self._limits.position_stale * 1000 * self._desk.clock.rate
         return HeldSight(key, is_open=True, heard=heard, overtaken=overtaken)
+
+    def _blindfold(
+        self, books: Sequence[Books], accounts: Sequence[AccountState], now: float
+    ) -> bool:
+        """Say whether books were never read for longer than a start takes.
+
+        An account that is signed out is another matter, which is told: nobody deals in it, and it
+        may be so on purpose, for as long as the desk runs.
+        """
+        out = {state.account.id for state in accounts if state.signed_in is False}
+        ready = self._desk.progress.stage == "ready"
+        unread = [b.account for b in books if b.checked is None and b.account not in out and ready]
+        since = self._unread.seconds(now, unread)
+        return any(seconds >= SETTLES for seconds in since.values())
 
     def _waiting(self, working: Iterable[Order], now: float) -> tuple[Waiting, ...]:
         silent = (OrderStatus.SENT, OrderStatus.IN_DOUBT)

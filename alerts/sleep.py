@@ -150,6 +150,7 @@ class SleepWatch:
     def _begin(self, seconds: float, now: float, known: Tick | None) -> None:
         if self._doubt is not None:
             seconds, known = seconds + self._doubt.seconds, self._doubt.known
+            self._desk.market_data.did_not_sleep()  # it is said anew, for both
         self._doubt = _Doubt(seconds, now, known)
         self._desk.market_data.slept(seconds)
         for marks in self._marks:

@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from alerts import words
@@ -50,6 +51,14 @@ class _Batch:
     tries: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """That somebody took note of a matter: when, and who."""
+
+    at: datetime
+    by: str
+
+
 @dataclass(slots=True)
 class _Reminder:
     alert: Alert
@@ -73,7 +82,7 @@ class Teller:
         self._incidents: dict[tuple[str, datetime], int] = {}
         self._said: dict[str, Said] = {}
         self._open: list[Alert] = []
-        self._acknowledged: set[str] = set()  # keys of which no reminder is wanted
+        self._acknowledged: dict[str, _Noted] = {}  # keys of which no reminder is wanted
         self._reminders: dict[str, _Reminder] = {}
         self._mutes: dict[str, datetime] = {}
         self._owed: deque[Callable[[], Awaitable[object]]] = deque()
@@ -94,8 +103,8 @@ class Teller:
         return dict(self._counts)
 
     def unstored(self) -> tuple[int, str]:
-        """Return how many alerts wait for the disk, and why it does not take them."""
-        return sum(len(batch.news) for batch in self._waiting), self._trouble
+        """Return how many alerts are shown and not stored yet, and why the disk refuses them."""
+        return sum(len(batch.shown) for batch in self._waiting), self._trouble
 
     # life
 
@@ -112,7 +121,8 @@ class Teller:
                 over.add(alert.key)
             elif alert.acknowledged is not None:
                 if alert.key not in self._reminders:  # else it has become worse since then
-                    self._acknowledged.add(alert.key)
+                    noted = _Noted(alert.acknowledged, alert.acknowledged_by)
+                    self._acknowledged[alert.key] = noted
                 over.add(alert.key)
             elif alert.severity is Severity.CRITICAL:
                 # of the first, not of a reminder, and only once this run has found it or not
@@ -168,7 +178,7 @@ class Teller:
         keys = {a.key for a in self._open if numbers is None or a.id in numbers}
         found = [alert for alert in self._open if alert.key in keys]
         self._open = [alert for alert in self._open if alert.key not in keys]
-        self._acknowledged |= keys
+        self._acknowledged |= dict.fromkeys(keys, _Noted(at, by))
         for key in keys:
             self._reminders.pop(key, None)
         named = None if numbers is None else sorted({*numbers, *(a.id for a in found)} - {0})
@@ -199,7 +209,7 @@ class Teller:
         if said is not None:
             self._climbed(alert.key, said)
         if alert.occasion is not Occasion.REMIND:
-            self._acknowledged.discard(alert.key)  # it is over, or it is there again
+            self._acknowledged.pop(alert.key, None)  # it is over, or it is there again
         weight = alert.severity
         if alert.occasion is Occasion.END:
             self._reminders.pop(alert.key, None)  # none may come after it
@@ -303,10 +313,13 @@ class Teller:
 
     def _acknowledge_late(self, stored: Sequence[Alert]) -> None:
         """Write that somebody took note of these before they had a number."""
-        numbers = [alert.id for alert in stored if alert.key in self._acknowledged]
-        if numbers:
-            at = self._clock.now()
-            self._owed.append(lambda: self._journal.acknowledge(at, "page", numbers=numbers))
+        late: dict[_Noted, list[int]] = {}
+        for alert in stored:
+            if (noted := self._acknowledged.get(alert.key)) is not None:
+                late.setdefault(noted, []).append(alert.id)
+        for noted, numbers in late.items():
+            write = partial(self._journal.acknowledge, noted.at, noted.by, numbers=numbers)
+            self._owed.append(write)
 
     def _remember_incidents(self, batch: _Batch, stored: Sequence[Alert]) -> None:
         """Keep the numbers of open ones: their end may have been said without it."""

@@ -10,6 +10,7 @@ from alerts.inputs import inputs
 from alerts.minutes import MinuteBook, name_of
 from alerts.monitor import Monitor
 from alerts.rows import Row, rows
+from alerts.sight import Sight
 from alerts.states import Standing, gravest
 from trading.desk import Desk
 from trading.errors import Denied
@@ -17,6 +18,7 @@ from trading.health import (
     Alert,
     ChannelHealth,
     Check,
+    Checked,
     Component,
     ComponentHealth,
     Condition,
@@ -41,6 +43,8 @@ class Telling(Protocol):
 
     def counts(self) -> Mapping[Severity, int]: ...
 
+    def unstored(self) -> tuple[int, str]: ...
+
     async def acknowledge(
         self, by: str, *, numbers: Sequence[int] | None = None
     ) -> list[Alert]: ...
@@ -64,9 +68,10 @@ class WatchDesk:
         checklist: Callable[[], Awaitable[Sequence[Check]]],
         test_message: Callable[[str], Awaitable[None]],
         recovery: Callable[[], str] = lambda: "not watched",
+        checked: Callable[[], Checked | None] = lambda: None,
     ) -> None:
         """`checklist` and `test_message` are done on behalf of whoever asks; `recovery` says in
-        words what is being tried.
+        words what is being tried, `checked` is the last run of the checklist.
         """
         self.alerts = teller.alerts
         self.changes = incidents.changes
@@ -80,7 +85,9 @@ class WatchDesk:
         self._checklist = checklist
         self._test_message = test_message
         self._recovery = recovery
+        self._checked = checked
         self._reconnects = _Daily()
+        monitor.looked.subscribe(self._count)
 
     # reading
 
@@ -93,7 +100,8 @@ class WatchDesk:
         return [self._health(row, standings, mutes, now) for row in found]
 
     def inputs(self) -> Sequence[Check]:
-        return inputs(self._monitor.sight(), alive_age=self.alive_age())
+        unstored = self._teller.unstored()
+        return inputs(self._monitor.sight(), alive_age=self.alive_age(), unstored=unstored)
 
     def open_incidents(self) -> Sequence[Incident]:
         return self._incidents.open()
@@ -141,6 +149,9 @@ class WatchDesk:
         names = [self._desk.feed.name, *(s.name for s in self._desk.portfolio_feeds.values())]
         raise Denied(f"no feed is called {feed!r}; there are: {', '.join(names)}")
 
+    def checked(self) -> Checked | None:
+        return self._checked()
+
     async def checklist(self) -> Sequence[Check]:
         return await self._checklist()
 
@@ -148,6 +159,14 @@ class WatchDesk:
         await self._test_message(by)
 
     # inside
+
+    def _count(self, sight: Sight) -> None:
+        """Count at every look: whoever opens a page in the morning must not get yesterday's."""
+        day = f"{sight.now.astimezone(IST):%Y-%m-%d}"
+        feeds = [(name_of(Component.MARKET_FEED, ""), sight.market)]
+        feeds += [(name_of(Component.PORTFOLIO, each.account), each) for each in sight.streams]
+        for name, feed in feeds:
+            self._reconnects.note(name, feed.stats.reconnects, day)
 
     def _known_keys(self) -> set[str]:
         keys = {finding.key for finding in self._monitor.findings()}
@@ -167,9 +186,6 @@ class WatchDesk:
         worst = gravest(_of(row, standings))
         condition = worst.condition if worst else row.condition
         lasting = worst is not None and condition is not Condition.CLOSED
-        reconnects = None
-        if row.reconnects is not None:
-            reconnects = self._reconnects.today(name, row.reconnects, now)
         return ComponentHealth(
             component=row.component,
             about=row.about,
@@ -180,29 +196,31 @@ class WatchDesk:
             uptimes=self._minutes.uptimes(name),
             latency=row.latency,
             latency_of=row.latency_of,
-            reconnects=reconnects,
+            reconnects=self._reconnects.today(name),
             muted_until=mutes.get(str(row.component)),
+            matter=worst.finding.key if worst else "",
         )
 
 
 class _Daily:
-    """How much counters grew since the day began in India."""
+    """How much counters grew since the day began, of a desk that sees them all the while."""
 
     def __init__(self) -> None:
         self._day = ""
         self._first: dict[str, int] = {}
         self._last: dict[str, int] = {}
 
-    def today(self, name: str, value: int, now: datetime) -> int:
-        day = f"{now.astimezone(IST):%Y-%m-%d}"
+    def note(self, name: str, value: int, day: str) -> None:
         if day != self._day:
-            self._first = dict(self._last) if self._day else {}
-            self._day = day
-        first = self._first.setdefault(name, 0)
-        if value < first:  # it has begun anew
-            first = self._first[name] = 0
+            self._first, self._day = dict(self._last), day
+        if value < self._first.setdefault(name, 0):  # it has begun anew
+            self._first[name] = 0
         self._last[name] = value
-        return value - first
+
+    def today(self, name: str) -> int | None:
+        """Return the growth of a counter, None of what is none."""
+        last = self._last.get(name)
+        return None if last is None else last - self._first[name]
 
 
 def _of(row: Row, standings: Iterable[Standing]) -> list[Standing]:

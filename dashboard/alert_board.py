@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from dashboard.live import SLOW_BEATS
@@ -11,7 +11,7 @@ from trading.health import Alert, ChannelHealth, Check, Severity
 from trading.health_ports import Watchroom
 from trading.signal import Signal
 
-NEW_WITHIN: Final = timedelta(seconds=15)  # an alert is news for a tab that was just opened
+NEW_WITHIN: Final = 15.0  # seconds that an alert is news for a tab that is opened
 REMEMBERED: Final = 40  # fresh alerts between two looks; what is more is in the inbox
 
 
@@ -34,10 +34,13 @@ class AlertBoard:
         self.mutes: Mapping[str, datetime] = {}
         self.channels: Sequence[ChannelHealth] = ()
         self.open_incidents: frozenset[int] = frozenset()
-        self._raised: deque[Alert] = deque(maxlen=REMEMBERED)
+        self.alive_age: float | None = None  # of the watch when it was asked for the inputs
+        self._raised: deque[tuple[float, Alert]] = deque(maxlen=REMEMBERED)  # monotonic
         self._beats = 0
         if room is not None:
-            room.watch.alerts.subscribe(self._raised.append)
+            room.watch.alerts.subscribe(
+                lambda alert: self._raised.append((self.clock.monotonic(), alert))
+            )
             self.look()
 
     @property
@@ -64,11 +67,12 @@ class AlertBoard:
         if self.room is None:
             return
         watch = self.room.watch
-        self.inputs = watch.inputs()
+        self.inputs, self.alive_age = watch.inputs(), watch.alive_age()
         self._look_at_channels(watch.channels())
-        now = self.clock.now()
-        fresh = [alert for alert in self._raised if now - alert.at < NEW_WITHIN]
-        self._raised.clear()
+        now, moment = self.clock.now(), self.clock.monotonic()
+        fresh = [alert for raised, alert in self._raised if moment - raised < NEW_WITHIN]
+        if self.fresh:  # else it waits for the tab that is being opened
+            self._raised.clear()
         before = (self.unacknowledged, self.mutes, self.open_incidents)
         self.unacknowledged = tuple(reversed(watch.unacknowledged()))
         self.mutes = {key: until for key, until in watch.mutes().items() if until > now}

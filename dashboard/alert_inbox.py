@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
-from nicegui import background_tasks, ui
+from nicegui import ui
 
 from dashboard import format as fmt
 from dashboard.alert_acts import AlertActs
@@ -13,6 +13,7 @@ from dashboard.alert_rows import AlertList, small
 from dashboard.alert_ways import section
 from dashboard.fields import Choice
 from dashboard.hold import Undo
+from dashboard.reading import Reading
 from trading.errors import VigilError
 from trading.health import Alert, Severity
 from trading.health_ports import AlertJournal
@@ -47,10 +48,9 @@ class Inbox:
         self._board, self._acts = board, acts
         self._before: list[int] = []  # numbers below which the pages that were left back begin
         self._next: int | None = None
-        self._reading = False
-        self._again = False
         with section("Inbox", "v-inbox") as box:
             self._box = box
+            self._reading = Reading("inbox", self._fill, box)
             Undo(board.changes.subscribe(lambda _: self.refresh()))
             with box.default_slot.children[0]:
                 ui.element("div").classes("v-space")
@@ -71,11 +71,7 @@ class Inbox:
         waiting = len(self._board.unacknowledged)
         self._all.set_text(f"Ack all {fmt.whole(waiting)}")
         self._all.set_visibility(waiting > 0)
-        if self._reading:
-            self._again = True
-            return
-        self._reading = True
-        background_tasks.create(self._read(), name="inbox", context=self._box)
+        self._reading.ask()
 
     def _newest(self) -> None:
         self._before.clear()
@@ -85,16 +81,6 @@ class Inbox:
         if self._next is not None:
             self._before.append(self._next)
             self.refresh()
-
-    async def _read(self) -> None:
-        try:
-            while True:
-                self._again = False
-                await self._fill()
-                if not self._again:
-                    return
-        finally:
-            self._reading = False
 
     async def _fill(self) -> None:
         room, chosen = self._board.room, self._filter.value

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from nicegui import background_tasks, ui
+from nicegui import ui
 
 from dashboard import alert_words as words
 from dashboard import format as fmt
@@ -11,6 +11,7 @@ from dashboard.alert_board import AlertBoard
 from dashboard.alert_rows import Text
 from dashboard.alert_ways import section
 from dashboard.hold import Undo
+from dashboard.reading import Reading
 from trading.errors import VigilError
 from trading.health_ports import Letter
 
@@ -24,18 +25,13 @@ class DeliveryLog:
     def __init__(self, board: AlertBoard) -> None:
         self._board = board
         self._drawn: Sequence[Letter] | None = None
-        self._reading = False
         with section("Delivery log", "v-log") as box:
             self._box = box
-            Undo(board.delivered.subscribe(lambda _: self._refresh()))
-            Undo(board.changes.subscribe(lambda _: self._refresh()))
+            reading = Reading("delivery log", self._read, box)
+            Undo(board.delivered.subscribe(lambda _: reading.ask()))
+            Undo(board.changes.subscribe(lambda _: reading.ask()))
             self._rows = ui.element("div").classes("v-log-rows")
-        self._refresh()
-
-    def _refresh(self) -> None:
-        if not self._reading:
-            self._reading = True
-            background_tasks.create(self._read(), name="delivery log", context=self._box)
+        reading.ask()
 
     async def _read(self) -> None:
         room = self._board.room
@@ -44,8 +40,6 @@ class DeliveryLog:
         except VigilError as error:
             self._say(f"The log cannot be read now: {error}")
             return
-        finally:
-            self._reading = False
         if not self._box.is_deleted and letters != self._drawn:
             self._draw(letters)
 

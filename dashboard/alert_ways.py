@@ -10,16 +10,16 @@ from nicegui.element import Element
 
 from dashboard import alert_words as words
 from dashboard import format as fmt
-from dashboard.alert_acts import BY
+from dashboard import health_words
+from dashboard.acts import draw_test, told
 from dashboard.alert_board import AlertBoard
 from dashboard.alert_rows import small
 from dashboard.frame import Tab
 from dashboard.hold import Undo
 from dashboard.live import Facts
 from trading.clock import Clock
-from trading.errors import VigilError
 from trading.health import ChannelHealth, Severity
-from trading.health_ports import Pairing, PairingCode, People, Person, Routes
+from trading.health_ports import Pairing, PairingCode, People, Person, Routes, Watchroom
 
 READ_ONLY: Final = (
     "These rules come from settings.toml ([quiet], [telegram], [email], [webhook]). They can be "
@@ -35,14 +35,13 @@ IN_APP: Final = {
 GRAVEST_FIRST: Final = sorted(Severity, reverse=True)
 
 
-def draw_ways(tab: Tab) -> None:
+def draw_ways(tab: Tab, room: Watchroom) -> None:
     """Draw each channel with its state, and the button that tries them all."""
     board = tab.board
     with section("Ways to you"):
         for place, channel in enumerate(board.channels):
             _channel(tab, place, channel)
-        send = small("Send a test message", "test-message")
-        send.on_click(lambda: _test(tab))
+        draw_test(room, tab.say).props("dense").classes("v-small")
 
 
 def _channel(tab: Tab, place: int, channel: ChannelHealth) -> None:
@@ -58,23 +57,11 @@ def _channel(tab: Tab, place: int, channel: ChannelHealth) -> None:
 def _channel_facts(board: AlertBoard, place: int) -> Facts:
     channel = board.channels[place]
     return {
-        "state": words.channel_state(channel),
+        "state": health_words.channel_state(channel),
         "figures": words.channel_figures(channel),
-        "last": words.channel_last(channel, board.clock.now()),
+        "last": health_words.channel_last(channel, board.clock.now()),
         "reason": channel.reason,
     }
-
-
-async def _test(tab: Tab) -> None:
-    room = tab.board.room
-    if room is None:
-        return
-    try:
-        await room.watch.test_message(BY)
-    except VigilError as error:
-        tab.say(f"No test message was sent: {error}")
-        return
-    tab.say("A test message is on its way through every channel. The delivery log shows when.")
 
 
 # what goes where
@@ -202,12 +189,10 @@ class Listeners:
         self._show()
 
     async def _remove(self, person: Person) -> None:
-        try:
-            await self._people.remove(person.chat, person.user)
-        except VigilError as error:
-            self._tab.say(f"Not removed: {error}. {person.name} can still read and is still told.")
-            return
-        self._ask(None)
+        act, still = self._people.remove(person.chat, person.user), "can still read and is told"
+        after = f"{person.name} {still}."
+        if await told(self._tab.say, act, "", undone="Not removed", after=after):
+            self._ask(None)
 
 
 def _code(tab: Tab, pairing: Pairing, code: PairingCode) -> None:

@@ -26,13 +26,6 @@ PLACES: Final = {
     "/baskets": "Baskets",
     "/status": "Health",
 }
-STATES: Final = {
-    "ok": ("● ok", Tone.GOOD),
-    "off": ("■ off", Tone.MUTED),
-    "waiting": ("◌ waiting", Tone.WARN),
-    "down": ("✖ down", Tone.BAD),
-    "contested": ("✖ contested", Tone.BAD),
-}
 SLOTS: Final = 48  # half hours of a day
 SLOT: Final = timedelta(minutes=30)
 FEEDS: Final = (Component.MARKET_FEED, Component.PORTFOLIO)
@@ -105,11 +98,6 @@ def loudest(alerts: Sequence[Alert], *, quiet: bool) -> Sound:
 # ways to a person
 
 
-def channel_state(channel: ChannelHealth) -> Shown:
-    text, tone = STATES.get(channel.state, (channel.state, Tone.WARN))
-    return Shown(text, tone, channel.reason)
-
-
 def channel_figures(channel: ChannelHealth) -> str:
     """Return `2 waiting · 14 sent · 1 retried`; what is zero is left out, but for the sent ones."""
     parts = [f"{fmt.whole(channel.queued)} waiting"] if channel.queued else []
@@ -118,16 +106,6 @@ def channel_figures(channel: ChannelHealth) -> str:
         parts.append(f"{fmt.whole(channel.retried)} retried")
     if channel.parked:
         parts.append(f"{fmt.whole(channel.parked)} given up")
-    return " · ".join(parts)
-
-
-def channel_last(channel: ChannelHealth, now: datetime) -> str:
-    parts = []
-    if channel.last_sent is not None:
-        took = "" if channel.last_ms is None else f" in {fmt.milliseconds(channel.last_ms)}"
-        parts.append(f"last {fmt.moment(channel.last_sent, now)}{took}")
-    if channel.next_attempt is not None and channel.state not in ("ok", "off"):
-        parts.append(f"next try {fmt.moment(channel.next_attempt, now)}")
     return " · ".join(parts)
 
 

@@ -69,8 +69,8 @@ def register(desk: Desk, security: Security, *, webhook_secret: str = "") -> Non
     pulse.before(board.beat)
     watchlist = Watchlist(desk.journal, desk.first_watchlist)
     found = pages()
-    guard.install(app, security)
-    endpoints.install(app, desk, tabs=lambda: pulse.tabs)
+    door = guard.install(app, security)
+    endpoints.install(app, desk, door, tabs=lambda: pulse.tabs)
     report.install(desk)
     if webhook_secret:
         webhook.install(app, secret=webhook_secret, hint=lambda: _hint(desk))

@@ -116,5 +116,5 @@ class Banner:
 
 
 def _key_of(basket_id: str) -> str:
-    """Return the key of the alerts about a basket."""
-    return f"basket {basket_id}"
+    """Return the key of the alerts about a basket: the rule's name, and what it is about."""
+    return f"unresolved_basket {basket_id}"

@@ -10,6 +10,7 @@ from dashboard.sheet import Shown, Tone
 from trading.basket import Basket, BasketState, LegReceipt, LegStatus, OnFilled
 from trading.model import Instrument, InstrumentType
 from trading.order import Side
+from trading.pnl import amount, default_multiplier
 
 TONES: Final = {
     BasketState.REFUSED: Tone.BAD,
@@ -116,7 +117,10 @@ def premium(basket: Basket, instrument: Callable[[str], Instrument | None]) -> s
         filled = leg.status is LegStatus.FILLED and not math.isnan(leg.average)
         if not filled or known is None or known.type not in OPTIONS:
             return ""
-        paise -= round(leg.average * 100) * leg.filled * leg.request.side.sign
+        value = amount(leg.average, leg.filled, default_multiplier(known.instrument_key))
+        if value is None:  # a quantity in lots, whose size only the broker knows
+            return ""
+        paise -= value * leg.request.side.sign
     word = "received" if paise > 0 else "paid"
     return f"Net premium {fmt.rupees(abs(paise))} {word}, before charges."
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from nicegui import background_tasks, ui
+from nicegui import ui
 
 from dashboard import alert_words as words
 from dashboard import format as fmt
@@ -12,6 +12,7 @@ from dashboard.alert_board import AlertBoard
 from dashboard.alert_rows import AlertList, small
 from dashboard.hold import Undo
 from dashboard.live import Facts, Live
+from dashboard.reading import Reading
 from dashboard.sheet import Shown
 from dashboard.sounds import Sounds
 from trading.errors import VigilError
@@ -64,6 +65,7 @@ class Drawer:
                 shut.props('flat dense aria-label="Close the alerts"').classes("v-shut")
                 shut.mark("drawer-close")
             self._body = ui.element("div").classes("v-drawer-body")
+            self._reading = Reading("earlier alerts", self._read, self._body)
             with ui.element("div").classes("v-drawer-foot"):
                 self.sounds = Sounds()
 
@@ -101,11 +103,11 @@ class Drawer:
         self._waiting.show(waiting[:SHOWN])
         more = len(waiting) - SHOWN
         self._more.set_text(f"and {more} more on the Alerts page" if more > 0 else "")
-        background_tasks.create(self._read(), name="earlier alerts", context=self._body)
+        self._reading.ask()
 
     async def _read(self) -> None:
         room, waiting = self._board.room, {a.id for a in self._board.unacknowledged}
-        if room is None:
+        if room is None or not self._open:
             return
         try:
             found: Sequence[Alert] = await room.journal.alerts(most=SHOWN)

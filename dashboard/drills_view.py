@@ -67,11 +67,11 @@ class DrillPanel:
         return None
 
     async def _start(self, name: str) -> None:
-        await told(self._tab, self._drills.start(name), "")
+        await told(self._tab.say, self._drills.start(name), "")
         self.refresh()
 
     async def _end(self) -> None:
-        await told(self._tab, self._drills.stop(), "The drill is stopped: all is set back.")
+        await told(self._tab.say, self._drills.stop(), "The drill is stopped: all is set back.")
         self.refresh()
 
     def _confirm(self, name: str, held: int) -> None:
@@ -103,7 +103,7 @@ class DrillRow:
         self._desk = desk
         mark = slug(name)
         with ui.element("div").classes("h-drill").mark(f"drill-{mark}"):
-            self._button = ui.button(_capital(name), on_click=lambda: start(name), color=None)
+            self._button = ui.button(fmt.capital(name), on_click=lambda: start(name), color=None)
             self._button.props("outline no-caps").classes("h-drill-start").mark(f"start-{mark}")
             self._button.tooltip(does)
             ui.label(does).classes("v-faint h-does")
@@ -130,8 +130,8 @@ class DrillRow:
         self._verdict.show(words.drill_verdict(result))
         self._watch.set_visibility(runs)
         if result is not None and runs:
-            elapsed = (now - result.began).total_seconds()
-            self._watch.start(self._desk.clock.monotonic() - elapsed)
+            elapsed = (now - result.began).total_seconds()  # of the exchange's time
+            self._watch.start(self._desk.clock.monotonic() - elapsed / self._desk.clock.rate)
         when = fmt.moment(result.ended, now) if result and result.ended else ""
         self._when.show(Shown(when))
         for cell, shown in zip(self._scores, scores(result), strict=True):
@@ -149,7 +149,3 @@ def scores(result: DrillResult | None) -> Sequence[Shown]:
         Shown(fmt.whole(result.alerts_sent)),
         words.after(result.told_after, ended=ended),
     )
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

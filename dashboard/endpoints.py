@@ -1,13 +1,18 @@
-"""/health for machines that watch the desk, and /metrics for Prometheus; no secrets in either."""
+"""/health for machines that watch the desk, and /metrics for Prometheus; no secrets in either.
+
+What is wrong tells of orders, baskets and accounts: where a password is set, /health answers
+whoever has not logged in with no more than how things are.
+"""
 
 from collections.abc import Callable
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from dashboard.health_sentence import blindness, troubles
+from dashboard.health_sentence import blindness, rows, troubles
+from dashboard.login import Door
 from dashboard.metrics import DeskCollector
 from trading.desk import Desk
 from trading.health import ComponentHealth, Incident
@@ -16,13 +21,14 @@ from trading.ports import FeedStats
 NO_STORE: Final = {"Cache-Control": "no-store"}
 
 
-def install(app: FastAPI, desk: Desk, *, tabs: Callable[[], int]) -> None:
+def install(app: FastAPI, desk: Desk, door: Door | None, *, tabs: Callable[[], int]) -> None:
     registry = CollectorRegistry()  # of this desk alone: a second one in a process is no clash
     registry.register(DeskCollector(desk, tabs))
 
     @app.get("/health", include_in_schema=False)
-    def health_endpoint() -> Response:
-        body = report(desk)
+    def health_endpoint(request: Request) -> Response:
+        known = door is None or door.knows(request.headers.get("cookie"))
+        body = report(desk) if known else outline(desk)
         code = 200 if body["status"] in ("ok", "degraded") else 503
         return JSONResponse(body, status_code=code, headers=NO_STORE)
 
@@ -62,6 +68,18 @@ def report(desk: Desk) -> dict[str, Any]:
         "versions": dict(desk.versions),
         "started": desk.started.isoformat(),
         "time": desk.clock.now().isoformat(),
+    }
+
+
+def outline(desk: Desk) -> dict[str, Any]:
+    """Return what anybody may know who can reach this desk: nothing of accounts or orders."""
+    return {
+        "status": status(desk),
+        "trouble_count": len(troubles(desk)),
+        "components": [
+            {"component": str(each.component), "condition": str(each.condition)}
+            for each in rows(desk)
+        ],
     }
 
 

@@ -135,6 +135,11 @@ def milliseconds(value: float | None) -> str:
     return f"{value:.1f} ms" if value < 10 else f"{number(value, 0)} ms"
 
 
+def capital(text: str) -> str:
+    """Return the text with a capital in front, and the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def clock(at: datetime) -> str:
     """Return the time of day in IST, whatever the zone of the machine."""
     return f"{at.astimezone(IST):%H:%M:%S}"

@@ -26,7 +26,8 @@ SOCKET_PATH: Final = "/_nicegui_ws"
 ASSETS: Final = "/_nicegui/"
 API: Final = "/api/"  # for programs, which show a token instead of a cookie and an Origin
 WEBHOOKS: Final = "/webhooks/"  # for the broker, who shows the secret in the path
-OPEN_PATHS: Final = frozenset({LOGIN_PATH, "/health", "/favicon.ico"})  # without a password
+# Without a password; /health then tells little, see endpoints.py.
+OPEN_PATHS: Final = frozenset({LOGIN_PATH, "/health", "/favicon.ico"})
 BODY_LIMIT: Final = 1_048_576  # bytes; socket.io's own messages are below a million
 MAX_SOCKETS: Final = 20
 MAX_API_SOCKETS: Final = 1_200
@@ -187,12 +188,16 @@ class Guard:
                 await _respond(PlainTextResponse("too large", 413), scope, receive, send)
 
 
-def install(app: App, security: Security) -> None:
-    """Put the guard in front of NiceGUI and tell its socket server which origins are ours."""
+def install(app: App, security: Security) -> Door | None:
+    """Put the guard in front of NiceGUI and tell its socket server which origins are ours.
+
+    Return the door that knows who has logged in; None where no password is asked for.
+    """
     door = Door(security.password, security.secret) if security.password else None
     app.add_middleware(Guard, security=security, door=door, pages=lambda: len(Client.instances))
     core.sio.eio.cors_allowed_origins = sorted(security.origins())
     app.on_startup(lambda: assert_origins(security.origins()))
+    return door
 
 
 def assert_origins(expected: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""What is known of one component besides its row: figures, gaps of today, the backoff ladder."""
+"""What is known of one component besides its row: figures, latency, gaps of today, its log."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, time
@@ -11,7 +11,9 @@ from dashboard import format as fmt
 from dashboard import health, health_words
 from dashboard.acts import slug
 from dashboard.frame import Tab
+from dashboard.latency_chart import LatencyCharts
 from dashboard.live import Cell, Group
+from dashboard.log_lines import LogTail
 from dashboard.sheet import Shown
 from trading.desk import Desk
 from trading.errors import VigilError
@@ -68,6 +70,7 @@ class Details:
     def __init__(self, desk: Desk, tab: Tab, of: ComponentHealth, acts: Callable[[], None]) -> None:
         self._desk, self._tab = desk, tab
         self._cells: dict[str, Cell] = {}
+        self._moving: list[LatencyCharts | LogTail] = []
         with ui.element("div").classes("h-details").mark(f"details-of-{slug(of.name)}") as box:
             with ui.element("div").classes("h-detail-acts"):
                 acts()
@@ -77,8 +80,10 @@ class Details:
                     self._cells[name] = Cell(tab.live, "n", Shown(""))
                     self._cells[name].mark(f"{slug(of.name)}-{name}")
             feed = self._figures(of)
+            self._latencies(of)
             if feed:
                 self._gaps = ui.element("div").classes("h-gaps")
+            self._log(of)
         if feed:
             background_tasks.create(self._load(feed), name="gaps of today", context=box)
         self.show(of)
@@ -95,6 +100,8 @@ class Details:
         }
         for name, cell in self._cells.items():
             cell.show(shown[name])
+        for part in self._moving:
+            part.show(now)
 
     def _figures(self, of: ComponentHealth) -> str:
         """Draw the figures of a feed; return its name, empty for what is none."""
@@ -108,6 +115,16 @@ class Details:
             _list(f"stream-{of.about}", group, STREAM)
             return desk.portfolio_feeds[of.about].name
         return ""
+
+    def _latencies(self, of: ComponentHealth) -> None:
+        room = self._desk.watch
+        if of.component is Component.MARKET_FEED and room is not None and room.latencies:
+            self._moving.append(LatencyCharts(room.latencies, self._desk.started))
+
+    def _log(self, of: ComponentHealth) -> None:
+        room = self._desk.watch
+        if room is not None and room.log is not None:
+            self._moving.append(LogTail(room.log, of.component, of.about, slug(of.name)))
 
     async def _load(self, feed: str) -> None:
         now = self._desk.clock.now()

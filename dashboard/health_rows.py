@@ -7,8 +7,9 @@ from typing import Final
 from nicegui import ui
 from nicegui.element import Element
 
+from dashboard import format as fmt
 from dashboard import health_words as words
-from dashboard.acts import BY, slug, told
+from dashboard.acts import BY, MUTE, slug, told
 from dashboard.frame import Tab
 from dashboard.health_details import Details
 from dashboard.health_sentence import blindness, rows
@@ -18,7 +19,6 @@ from dashboard.strips import Strip
 from trading.desk import Desk
 from trading.health import Component, ComponentHealth
 
-MUTE: Final = 60.0  # minutes
 HEADINGS: Final = (
     ("Component", ""),
     ("State", ""),
@@ -70,7 +70,7 @@ class ComponentRow:
         with ui.element("div").classes("h-item").mark(f"row-{slug(health.name)}"):
             with ui.element("div").classes("h-row"):
                 with ui.element("div").classes("h-name"):
-                    ui.label(_capital(health.name))
+                    ui.label(fmt.capital(health.name))
                     self._muted = mark(self._cell("v-chip v-warns h-muted"), "muted")
                 self._pill = mark(self._cell("v-pill h-pill"), "state")
                 self._words = mark(self._cell("h-words"), "now")
@@ -105,9 +105,8 @@ class ComponentRow:
                 f"reconnect-{slug(name)}"
             )
         if self._desk.watch is not None:
-            button = _button(
-                "notifications_off", f"Mute {name} for an hour", "Mute 1 h", self._mute, icons
-            )
+            hint = f"Mute {self._muted_name} for an hour"
+            button = _button("notifications_off", hint, "Mute 1 h", self._mute, icons)
             button.mark(f"mute-{slug(name)}")
 
     def show(self, health: ComponentHealth) -> None:
@@ -145,24 +144,31 @@ class ComponentRow:
             self._tab.say(done)
             return
         name = f"portfolio-{account}" if account else "market"
-        await told(self._tab, desk.watch.watch.reconnect(name, BY), done)
+        await told(self._tab.say, desk.watch.watch.reconnect(name, BY), done)
+
+    @property
+    def _muted_name(self) -> str:
+        """Return what a mute is of: the component, and with it the streams of all accounts."""
+        component = str(self._health.component)
+        return f"{component} of all accounts" if self._health.about else component
 
     async def _mute(self) -> None:
         """Keep it silent for an hour; if it is silent already, end that."""
-        room, name = self._desk.watch, self._health.name
+        room, name = self._desk.watch, self._muted_name
         assert room is not None  # the button is not there without
         is_muted = bool(words.muted(self._health, self._desk.clock.now()).text)
         done = f"Alerts of {name} are sent again."
         if not is_muted:
-            done = f"No alert of {name} is sent for an hour. It is still watched and mended."
-        await told(self._tab, room.watch.mute(name, 0 if is_muted else MUTE), done)
+            done = f"For an hour only critical alerts of {name} are sent. It is still watched."
+        key = str(self._health.component)
+        await told(self._tab.say, room.watch.mute(key, 0 if is_muted else MUTE), done)
 
 
 def _blind_words(desk: Desk) -> str:
     blind = blindness(desk)
     if not blind:
         return ""
-    return f"✖ {_capital(blind)}. Look at the positions yourself, and restart the desk."
+    return f"✖ {fmt.capital(blind)}. Look at the positions yourself, and restart the desk."
 
 
 def _button(icon: str, title: str, short: str, act: Callable[[], object], as_icon: bool) -> Element:
@@ -177,7 +183,3 @@ def _button(icon: str, title: str, short: str, act: Callable[[], object], as_ico
 def _marked(name: str, cell: Cell, what: str) -> Cell:
     cell.mark(f"{what}-{name}")
     return cell
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

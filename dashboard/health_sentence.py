@@ -2,32 +2,51 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Final
 
 from dashboard import format as fmt
 from dashboard.health import GOOD_STORAGE
 from dashboard.light import Level, desk_light
 from trading.desk import Desk
-from trading.health import Component, ComponentHealth, Condition, Incident, Uptimes
+from trading.health import Component, ComponentHealth, Condition, Uptimes
 from trading.health_ports import Watch
-from trading.ports import FeedState
+from trading.ports import FeedState, FeedStats
 
 BLIND_AFTER: Final = 10.0  # seconds without a look of the monitor
 IN_TROUBLE: Final = (Condition.DOWN, Condition.FLAPPING)
+NO_PRICE: Final = {
+    Level.WAITING: "no price yet",
+    Level.OPENING: "no price since the opening",
+}
+
+
+class Rule(StrEnum):
+    """The rules of the watch that find what the desk's own parts say of themselves, too."""
+
+    NO_PRICES = "no_prices"
+    UNREACHABLE = "unreachable"
+    REFUSED = "feed_refused"  # of an account
+    NO_DATA = "no_data"
+    STREAM_DOWN = "stream_down"  # of an account
+    UNREAD = "books_unread"  # of an account
+    DIFFER = "books_differ"  # of an account
+    DISK = "disk"
 
 
 @dataclass(frozen=True, slots=True)
 class _Trouble:
-    component: Component
-    about: str
+    """What is to be said, and the keys of the findings that would say the same."""
+
     words: str
+    matters: frozenset[str]
 
 
 def troubles(desk: Desk) -> list[str]:
     """Return what is not as it should be right now, the gravest first; nothing when all is well.
 
     What the watch has proven is told in its words; what the desk's own parts say at this moment is
-    told too, unless the watch speaks of it already.
+    told too, unless the watch speaks of that very matter.
     """
     found = []
     if desk.progress.stage == "failed":
@@ -37,8 +56,8 @@ def troubles(desk: Desk) -> list[str]:
         blind = blindness(desk)
         found += [blind] if blind else []
         watched = [] if blind else list(_watched(desk, desk.watch.watch))
-    told = {(trouble.component, trouble.about) for trouble in watched}
-    direct = [t for t in _direct(desk) if (t.component, t.about) not in told]
+    told = frozenset[str]().union(*(trouble.matters for trouble in watched))
+    direct = [trouble for trouble in _direct(desk) if not trouble.matters & told]
     return [*found, *(trouble.words for trouble in (*watched, *direct))]
 
 
@@ -98,41 +117,46 @@ def _nothing_known(desk: Desk) -> Iterator[ComponentHealth]:
 
 def _watched(desk: Desk, watch: Watch) -> Iterator[_Trouble]:
     """Yield the components that the watch found in trouble, each with its cause."""
-    now, known, incidents = desk.clock.now(), watch.components(), watch.open_incidents()
-    for health in (each for each in known if each.condition in IN_TROUBLE):
+    now = desk.clock.now()
+    for health in (each for each in watch.components() if each.condition in IN_TROUBLE):
         word = "down" if health.condition is Condition.DOWN else "on and off"
         since = f" since {fmt.moment(health.since, now)}" if health.since else ""
-        words = f"{health.name} {word}{since}, {_cause(health, incidents)}"
-        yield _Trouble(health.component, health.about, words)
+        cause = health.words.removeprefix(str(health.component)).strip()
+        yield _trouble(f"{health.name} {word}{since}, {cause}", health.matter)
 
 
-def _cause(health: ComponentHealth, incidents: Sequence[Incident]) -> str:
-    for incident in incidents:
-        if incident.component is health.component and health.about in incident.key:
-            return incident.cause.removeprefix(str(incident.component)).strip()
-    return health.words
+def _trouble(words: str, *matters: str) -> _Trouble:
+    return _Trouble(words, frozenset(matters))
 
 
 def _direct(desk: Desk) -> Iterator[_Trouble]:
     """Yield what the parts of the desk say of themselves, at once and without proof."""
-    now = desk.clock.now()
     feed = desk.feed.stats()
-    light = desk_light(desk)
-    if feed.state is not FeedState.LIVE and light.level is not Level.CLOSED:
-        because = f", {feed.reason}" if feed.reason else ""
-        words = f"market feed {feed.state} since {fmt.moment(feed.since, now)}{because}"
-        yield _Trouble(Component.MARKET_FEED, "", words)
-    elif light.level in (Level.LATE, Level.STALE, Level.WAITING):
-        words = f"market feed silent for {fmt.age(desk.market_data.heard_age())}"
-        yield _Trouble(Component.MARKET_FEED, "", words)
+    words = _feed(desk, feed)
+    if words:
+        feeds = [state.account.id for state in desk.accounts.all() if state.account.primary]
+        refused = [f"{Rule.REFUSED} {account}" for account in feeds]
+        yield _trouble(words, Rule.NO_PRICES, Rule.UNREACHABLE, *refused)
     yield from _accounts(desk)
     storage = desk.journal.stats()
     if storage.state != GOOD_STORAGE:
         because = f", {storage.reason}" if storage.reason else ""
-        yield _Trouble(Component.STORAGE, "", f"storage {storage.state}{because}")
+        yield _trouble(f"storage {storage.state}{because}", Rule.DISK)
     if feed.missing:
-        words = f"no data for {len(feed.missing)} instruments"
-        yield _Trouble(Component.MARKET_FEED, "missing", words)
+        yield _trouble(f"no data for {len(feed.missing)} instruments", Rule.NO_DATA)
+
+
+def _feed(desk: Desk, feed: FeedStats) -> str:
+    light = desk_light(desk)
+    if feed.state is not FeedState.LIVE and light.level is not Level.CLOSED:
+        because = f", {feed.reason}" if feed.reason else ""
+        since = fmt.moment(feed.since, desk.clock.now())
+        return f"market feed {feed.state} since {since}{because}"
+    if light.level in NO_PRICE:
+        return f"market feed has told {NO_PRICE[light.level]}"
+    if light.level in (Level.LATE, Level.STALE):
+        return f"market feed silent for {fmt.age(desk.market_data.heard_age())}"
+    return ""
 
 
 def _accounts(desk: Desk) -> Iterator[_Trouble]:
@@ -144,12 +168,12 @@ def _accounts(desk: Desk) -> Iterator[_Trouble]:
             because = f", {stats.reason}" if stats.reason else ""
             at = fmt.moment(stats.since, now)
             words = f"portfolio stream of {account} {stats.state} since {at}{because}"
-            yield _Trouble(Component.PORTFOLIO, account, words)
+            yield _trouble(words, f"{Rule.STREAM_DOWN} {account}", f"{Rule.REFUSED} {account}")
     for state in desk.accounts.all():
         account = state.account.id
         books = desk.positions.books(account)
         if books.failed:
             words = f"the books of {account} could not be read: {books.failed}"
-            yield _Trouble(Component.BOOKS, "", words)
+            yield _trouble(words, f"{Rule.UNREAD} {account}")
         elif books.differs:
-            yield _Trouble(Component.BOOKS, "", f"the books of {account} differ from ours")
+            yield _trouble(f"the books of {account} differ from ours", f"{Rule.DIFFER} {account}")

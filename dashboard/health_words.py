@@ -94,7 +94,9 @@ def muted(health: ComponentHealth, now: datetime) -> Shown:
     until = health.muted_until
     if until is None or until <= now:
         return Shown("")
-    return Shown(f"muted until {fmt.opening(until, now)}", Tone.WARN, "no alert is sent of it")
+    return Shown(
+        f"muted until {fmt.opening(until, now)}", Tone.WARN, "only critical alerts are sent of it"
+    )
 
 
 def duration(seconds: float) -> str:
@@ -200,7 +202,12 @@ def channel_state(channel: ChannelHealth) -> Shown:
 
 def channel_words(channel: ChannelHealth, now: datetime) -> str:
     """Return what is to be said of a way besides its counts."""
-    parts = [channel.reason] if channel.reason else []
+    return "; ".join(part for part in (channel.reason, channel_last(channel, now)) if part)
+
+
+def channel_last(channel: ChannelHealth, now: datetime) -> str:
+    """Return when it delivered last, and when it tries again if it did not."""
+    parts = []
     if channel.last_sent is not None:
         took = f" in {fmt.milliseconds(channel.last_ms)}" if channel.last_ms is not None else ""
         parts.append(f"last message {fmt.moment(channel.last_sent, now)}{took}")

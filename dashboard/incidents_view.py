@@ -19,9 +19,14 @@ from trading.health_ports import Watchroom
 
 BACK: Final = timedelta(days=7)
 MOST: Final = 30
+MORE: Final = f"Only the latest {MOST} are shown here; the seven-day report has more."
 NOTE: Final = 500  # characters
 Name = tuple[str, datetime]  # of an incident, which has no number before it is on the disk
 NONE_YET: Final = "No incident in the last seven days."
+NOT_WRITTEN: Final = (
+    "Not done: the disk has not taken this incident yet, and without its number nothing can be "
+    "written to it. It is tried again; if it lasts, look at the row of the storage."
+)
 
 
 class Incidents:
@@ -30,6 +35,7 @@ class Incidents:
     def __init__(self, desk: Desk, tab: Tab, room: Watchroom) -> None:
         self._desk, self._tab, self._room = desk, tab, room
         self._rows: dict[Name, IncidentRow] = {}
+        self._more = ""  # said below the rows, of those that are not shown
         with (
             ui.element("section").classes("v-panel h-panel").props('aria-label="incidents"') as box
         ):
@@ -49,23 +55,24 @@ class Incidents:
     async def _load(self) -> None:
         try:
             found = await self._room.journal.incidents(
-                since=self._desk.clock.now() - BACK, most=MOST
+                since=self._desk.clock.now() - BACK, most=MOST + 1
             )
         except VigilError as error:
             self._empty.show(Shown(f"Older incidents could not be read: {error}."))
             return
         if self._body.is_deleted:
             return
-        for incident in found:
+        for incident in found[:MOST]:
             if _name(incident) not in self._rows:  # what was told meanwhile is newer
                 self._put(incident)
         self._arrange()
-        self._empty.show(Shown("" if self._rows else NONE_YET))
+        self._more = MORE if len(found) > MOST else ""
+        self._empty.show(Shown(self._more if self._rows else NONE_YET))
 
     def _changed(self, incident: Incident) -> None:
         self._put(incident)
         self._arrange()
-        self._empty.show(Shown(""))
+        self._empty.show(Shown(self._more))
 
     def _put(self, incident: Incident) -> None:
         row = self._rows.get(_name(incident))
@@ -138,7 +145,8 @@ class IncidentRow:
         self._cause.show(Shown(cause, title=words.acknowledged(incident, now)))
         self._ticks.show(_with(words.ticks_missed(incident.ticks_missed), "ticks missed"))
         self._alerts.show(Shown(f"{incident.alerts} alerts" if incident.alerts != 1 else "1 alert"))
-        self._ack.set_visibility(incident.acknowledged is None and bool(self._unheard()))
+        may_ack = not incident.number or bool(self._unheard())
+        self._ack.set_visibility(incident.acknowledged is None and may_ack)
         if self._steps is not None and incident.steps != self._drawn:
             self._draw_steps()
 
@@ -149,20 +157,29 @@ class IncidentRow:
         self._running.set_visibility(lasts)
         self._length.set_visibility(not lasts)
         if incident.ended is None:
-            self._running.start(clock.monotonic() - (clock.now() - incident.began).total_seconds())
+            lasted = (clock.now() - incident.began).total_seconds()  # of the exchange's time
+            self._running.start(clock.monotonic() - lasted / clock.rate)
         else:
             length = (incident.ended - incident.began).total_seconds()
             self._length.show(Shown(words.duration(length)))
 
     def _unheard(self) -> list[int]:
-        """Return the alerts of this incident that nobody has acknowledged."""
+        """Return the alerts of this incident that nobody has acknowledged; every alert without
+        an incident has the number 0, and so has an incident that is not on the disk.
+        """
         number = self.incident.number
-        return [a.id for a in self._room.watch.unacknowledged() if a.incident == number]
+        if not number:
+            return []
+        waiting = self._room.watch.unacknowledged()
+        return [alert.id for alert in waiting if alert.incident == number and alert.id]
 
     async def _acknowledge(self) -> None:
+        if not self.incident.number:
+            self._tab.say(NOT_WRITTEN)
+            return
         numbers = self._unheard()
         acknowledge = self._room.watch.acknowledge(BY, numbers=numbers)
-        if await told(self._tab, acknowledge, "Acknowledged: it is not repeated. It goes on."):
+        if await told(self._tab.say, acknowledge, "Acknowledged: it is not repeated. It goes on."):
             self._ack.set_visibility(False)
 
     def _toggle(self) -> None:
@@ -192,8 +209,12 @@ class IncidentRow:
                 note.on("keydown.enter", lambda: self._save(note), [])
 
     async def _save(self, note: ui.input) -> None:
-        written = self._room.journal.note(self.incident.number, (note.value or "").strip()[:NOTE])
-        await told(self._tab, written, f"The note of incident #{self.incident.number} is saved.")
+        if not self.incident.number:
+            self._tab.say(NOT_WRITTEN)
+            return
+        number, text = self.incident.number, (note.value or "").strip()[:NOTE]
+        done = f"The note of incident #{number} is saved."
+        await told(self._tab.say, self._room.journal.note(number, text), done)
 
     def _draw_steps(self) -> None:
         assert self._steps is not None

@@ -7,7 +7,7 @@ from nicegui import ui
 
 from dashboard import format as fmt
 from dashboard import health_words as words
-from dashboard.acts import BY, slug, told
+from dashboard.acts import draw_test, slug
 from dashboard.frame import Tab
 from dashboard.live import Cell
 from dashboard.sheet import Shown, Tone
@@ -100,12 +100,6 @@ def jobs_card(desk: Desk, tab: Tab, room: Watchroom) -> Lines:
 
 def channels_card(desk: Desk, tab: Tab, room: Watchroom) -> Lines:
     lines = Lines(tab, "Ways to you", CHANNELS, lambda: channel_lines(desk, room))
-
-    async def send() -> None:
-        done = "A test message is on its way through every channel that is set up."
-        await told(tab, room.watch.test_message(BY), done)
-
     with lines.head:
-        button = ui.button("Send a test", on_click=send, color=None)
-        button.props("outline no-caps").mark("test-message")
+        draw_test(room, tab.say)
     return lines

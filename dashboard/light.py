@@ -21,7 +21,8 @@ class Level(StrEnum):
     CARE = "care"  # prices are fresh, but something else wants a look before money moves
     STALE = "stale"
     CLOSED = "closed"
-    WAITING = "waiting"  # starting, or nothing was heard yet
+    STARTING = "starting"
+    WAITING = "waiting"  # it runs, and nothing was heard yet
     OPENING = "opening"  # the session has begun, and no price of it has come yet
     BROKEN = "broken"  # whatever the age of the prices, something else is wrong
 
@@ -84,8 +85,9 @@ def light(
     if market.phase is not Phase.OPEN:
         return Light(Level.CLOSED, _closed(market, now))
     if heard_age is None:
-        waiting = "STARTING" if stage == "starting" else "DO NOT TRADE: no price yet"
-        return Light(Level.WAITING, waiting)
+        if stage == "starting":
+            return Light(Level.STARTING, "STARTING")
+        return Light(Level.WAITING, "DO NOT TRADE: no price yet")
     words = FEED_WORDS if inputs is None else TRADE_WORDS
     if heard_age > STALE_AFTER and market.since and told and told < market.since:
         return Light(Level.OPENING, "DO NOT TRADE: no price since the opening")

@@ -5,9 +5,10 @@ from typing import Final
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
+from dashboard import format as fmt
 from dashboard import light as lights
 from dashboard.alert_board import AlertBoard
-from dashboard.live import Facts, Live, Since
+from dashboard.live import Facts, Live
 from dashboard.sheet import Shown, Tone
 from trading.desk import Desk
 from trading.health import Check
@@ -16,6 +17,7 @@ NO_INPUTS: Final = (
     "Nothing watches this desk: the light judges the age of the prices and the state of their "
     "feed alone. Look at the Health page for the rest."
 )
+WATCH: Final = "Watch"  # the input whose age is that of the look at all others
 NOTHING: Final = Check("", True, "")  # where there are fewer inputs than when it was opened
 
 
@@ -54,29 +56,34 @@ class LightPanel:
         self._drawn = len(inputs)
         group = self._live.group(self._facts)
         with ui.element("div").classes("v-input-rows"):
-            for place, check in enumerate(inputs):
+            for place in range(self._drawn):
                 with ui.element("div").classes("v-input"):
                     group.cell(f"mark {place}", "v-glyph status").mark("input-mark")
                     group.cell(f"name {place}", "v-input-name").mark("input-name")
                     group.cell(f"words {place}", "v-input-words").mark("input-words")
-                    if check.age is not None:
-                        group.cell(f"age {place}", "n v-faint")
+                    group.cell(f"age {place}", "n v-faint").mark("input-age")
                     group.cell(f"fix {place}", "v-input-fix").mark("input-fix")
 
     def _facts(self) -> Facts:
         """Return the inputs by their places; the gravest come first, whichever they are."""
-        moment = self._desk.clock.monotonic()
-        facts: dict[str, str | Shown | Since] = {}
+        facts: dict[str, str | Shown] = {}
         told = [*(self._board.inputs or ()), *[NOTHING] * self._drawn][: self._drawn]
         for place, check in enumerate(told):
             facts |= {
                 f"mark {place}": _mark(check),
                 f"name {place}": check.name,
                 f"words {place}": Shown(check.words, Tone.NONE if check.good else _tone(check)),
-                f"age {place}": Since(None if check.age is None else moment - check.age),
+                f"age {place}": self._age(check),
                 f"fix {place}": "" if check.good else check.fix,
             }
         return facts
+
+    def _age(self, check: Check) -> str:
+        """Return how old an input is: its age at the look of the watch, and that of the look."""
+        if check.age is None:
+            return ""
+        looked = 0.0 if check.name == WATCH else self._board.alive_age or 0.0
+        return fmt.age(check.age + looked)
 
 
 def _mark(check: Check) -> Shown:

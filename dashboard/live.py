@@ -7,7 +7,8 @@ sent as this machine's monotonic milliseconds, never as an age that would stop o
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import math
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -163,6 +164,7 @@ class _Quote:
 
     number: int
     version: int = -1
+    received: float = math.inf  # of the last tick that was shown; the first is not measured
     cells: dict[int, tuple[Cell, str]] = field(default_factory=dict)
     watchers: set[int] = field(default_factory=set)  # elements whose style follows its trust
     price_received: float | None = None
@@ -252,6 +254,9 @@ class Live(Element, component="components/live.js"):
         self._sheet = sheet
         self._quotes: dict[str, _Quote] = {}
         self._changed_quotes: set[str] = set()
+        self._fresh: dict[str, float] = {}  # when the ticks of the next patch were received
+        room = desk.watch
+        self._took = room.latencies.screen if room and room.latencies else None
         self._groups: list[Group] = []
         self._bars: dict[int, _Bars] = {}
         self._header: dict[str, Any] = {}
@@ -353,6 +358,9 @@ class Live(Element, component="components/live.js"):
                 shown = known.get(name) or row.cell(name)
                 if shown is not cell.shown:  # what stayed is the same object on every tab
                     cell.show(shown)
+            if row.tick.received > quote.received:
+                self._fresh[key] = row.tick.received
+            quote.received = row.tick.received
             quote.price_received, quote.source = row.tick.price_received, row.source
             quote.ltt = row.tick.ltt
             self._changed_quotes.add(key)
@@ -374,7 +382,19 @@ class Live(Element, component="components/live.js"):
         if self.is_deleted or not self.client.has_socket_connection:
             return
         self.sent += 1
+        fresh, self._fresh = self._fresh, {}
         await emit(self.client.id, self._patch())
+        self._measure(fresh.values())
+
+    def _measure(self, received: Iterable[float]) -> None:
+        """Note how long ticks took from their receipt to the connection of this tab.
+
+        Only what a newer tick did not overtake on the way; the network and the browser come after.
+        """
+        if self._took is not None:
+            now = self.desk.clock.monotonic()
+            for moment in received:
+                self._took.note((now - moment) * 1000)
 
     def _patch(self) -> Patch:
         elements = self.client.elements
@@ -428,6 +448,7 @@ class Live(Element, component="components/live.js"):
         again, self._ready = self._ready, True
         self._acknowledged = self.sent
         self._header_sent = {}
+        self._fresh.clear()  # a whole picture holds what the tab may have missed for hours
         self._changed_quotes |= {k for k, q in self._quotes.items() if q.version >= 0}
         for leaf in self.client.elements.values():
             if isinstance(leaf, Age | Cell | BackedBadge) and leaf.tab is self:

@@ -11,7 +11,8 @@ from prometheus_client.registry import Collector
 from dashboard import health
 from dashboard.families import Labels, counter, counters, gauge, gauges, maybe, quantiles
 from dashboard.health_sentence import troubles
-from dashboard.metrics_watch import watch_metrics
+from dashboard.light import Level, desk_light
+from dashboard.metrics_watch import hop_metrics, watch_metrics
 from trading.desk import Desk
 from trading.order import OrderStatus
 from trading.ports import FeedChange, FeedState, FeedStats
@@ -29,6 +30,7 @@ FEED_COUNTERS: Final = (
     ("duplicate_frames", "Frames told twice."),
     ("dropped", "Ticks lost in our own inbox."),
 )
+MAY_TRADE: Final = (Level.LIVE, Level.LATE, Level.CARE)
 NAMES: Final = {
     "unasked": "unasked_ticks",
     "dropped": "dropped_ticks",
@@ -83,6 +85,11 @@ class DeskCollector(Collector):
         yield from _accounts(desk)
         if desk.watch is not None:
             yield from watch_metrics(desk.watch.watch, desk.clock.now())
+            level = desk_light(desk, desk.watch.watch.inputs()).level
+            words = "1 while the light does not forbid it: CAN TRADE, or CARE."
+            yield gauge("vigil_can_trade", words, float(level in MAY_TRADE))
+            if desk.watch.latencies is not None:
+                yield from hop_metrics(desk.watch.latencies, desk.clock.now())
 
     def _state(self) -> Iterator[Metric]:
         desk = self._desk

@@ -2,14 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from prometheus_client.core import Metric
 
 from dashboard.families import Labels, counters, gauge, gauges, maybe, quantiles
-from trading.health import ChannelHealth, ComponentHealth, Condition, JobHealth, Severity
-from trading.health_ports import Watch
+from trading.health import ChannelHealth, ComponentHealth, Condition, Hop, JobHealth, Severity
+from trading.health_ports import Latencies, Watch
+from trading.ports import Percentiles
 
 UP: Final = {
     Condition.OK: 1.0,
@@ -18,6 +19,8 @@ UP: Final = {
     Condition.FLAPPING: 0.0,
 }  # a closed market and an unknown state are neither: left out
 DELIVERS: Final = ("ok",)  # "waiting" is a failure that may pass
+HOPS: Final = {Hop.ARRIVAL: "exchange_to_us", Hop.DECODE: "decode", Hop.SCREEN: "us_to_screen"}
+OF_NOW: Final = timedelta(seconds=125)  # since the last whole minute began, until it is counted
 WINDOWS: Final = (("24h", "day"), ("7d", "week"), ("30d", "month"))
 
 
@@ -28,9 +31,17 @@ def watch_metrics(watch: Watch, now: datetime) -> Iterator[Metric]:
     yield from _alerts(watch)
     yield from _channels(watch.channels(), now)
     yield from _jobs(watch.jobs())
-    grave = [check for check in watch.inputs() if check.grave and not check.good]
-    words = "1 while nothing speaks against trading."
-    yield gauge("vigil_can_trade", words, float(not grave))
+
+
+def hop_metrics(latencies: Latencies, now: datetime) -> Iterator[Metric]:
+    """Yield the last whole minute of each hop; one that was not measured in it is left out."""
+    measured: list[tuple[Labels, Percentiles]] = []
+    for hop in Hop:
+        last = latencies.minutes(hop)[-1:]
+        if last and now - last[0].start <= OF_NOW:
+            measured.append(({"hop": HOPS[hop]}, Percentiles(last[0].p50, None, last[0].p99)))
+    words = "Hops of a price, last whole minute; the screen's ends at the tab's connection."
+    yield quantiles("vigil_hop_latency_seconds", words, measured)
 
 
 def _components(components: Sequence[ComponentHealth], now: datetime) -> Iterator[Metric]:
@@ -56,7 +67,7 @@ def _components(components: Sequence[ComponentHealth], now: datetime) -> Iterato
     latency = [(labels, each.latency) for labels, each in named]
     yield quantiles("vigil_component_latency_seconds", "What each component measures.", latency)
     muted = [(labels, float(_later(each.muted_until, now))) for labels, each in named]
-    yield gauges("vigil_component_muted", "1 while no alert is sent of it.", muted)
+    yield gauges("vigil_component_muted", "1 while only critical alerts are sent of it.", muted)
 
 
 def _later(until: datetime | None, now: datetime) -> bool:

@@ -35,7 +35,7 @@ class Stage:
 
 def stages(order: Order) -> list[Stage]:
     """Return the intent and everything that was told of it, oldest first."""
-    begun = "placed elsewhere" if order.external else "intent on disk"
+    begun = words.whence(order) or "intent on disk"
     found = [Stage(begun, timedelta(), order.created, order.request.source, False)]
     for step in order.steps:
         title = f"{_capital_told(step)} at {precise(step.at)}"

@@ -73,7 +73,7 @@ class OrderRow:
 
     def _chips(self) -> list[str]:
         order = self.order
-        chips = ["placed elsewhere"] if order.external else []
+        chips = [whence] if (whence := words.whence(order)) else []
         if order.request.batch_id:
             chips.append("basket")
         states = self._desk.accounts.all()

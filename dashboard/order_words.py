@@ -18,6 +18,8 @@ from trading.order import (
     Product,
     Side,
 )
+from trading.paper_day import SETTLED
+from trading.paper_orders import SQUARE_OFF
 
 TYPES: Final = {
     OrderType.MARKET: "Market",
@@ -167,15 +169,26 @@ def note(order: Order) -> str:
     match order.status:
         case OrderStatus.IN_DOUBT:
             words = order.message or "the broker has not answered"
-            return f"{_capital(words)}. The same leg can only be sent again with a typed reason."
+            return f"{fmt.capital(words)}. The same leg can only be sent again with a typed reason."
         case OrderStatus.REJECTED | OrderStatus.DENIED:
             return f"{order.message or 'The broker gave no reason'}. {advice(order.message)}"
         case OrderStatus.NOT_PLACED:
-            return f"{_capital(order.message)}. Nothing was {done(order.request.side)}."
+            return f"{fmt.capital(order.message)}. Nothing was {done(order.request.side)}."
         case OrderStatus.CANCELLED if order.message:
             return order.message
         case _:
             return ""
+
+
+def whence(order: Order) -> str:
+    """Return who sent it: the desk (empty), paper execution at the end of a day, or somebody."""
+    if not order.external:
+        return ""
+    if order.is_mock and any(child.tag == SQUARE_OFF for child in order.children):
+        return "squared off by the paper account"
+    if order.is_mock and order.message.startswith(SETTLED):
+        return "settled by the paper account"
+    return "placed elsewhere"
 
 
 def advice(reason: str) -> str:
@@ -281,7 +294,3 @@ def _at_average(order: Order) -> str:
     if math.isnan(order.average_price):
         return "at a price not told yet"
     return f"at {fmt.price(order.average_price)}"
-
-
-def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:]

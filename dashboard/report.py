@@ -56,8 +56,10 @@ class Week:
     now: datetime
     uptime: dict[str, list[Share]] = field(default_factory=dict)
     incidents: list[Incident] | None = None
+    more_incidents: bool = False  # there were than are on the page
     gaps: list[Gap] | None = None
     alerts: dict[date, Counter[Severity]] | None = None
+    more_alerts: bool = False  # there were than were counted
     drills: Mapping[str, DrillResult] | None = None
     failed: list[str] = field(default_factory=list)
 
@@ -79,8 +81,12 @@ def by_day(minutes: Sequence[Minute], days: Sequence[date]) -> list[Share]:
     return [Share(judged[day], up[day]) for day in days]
 
 
-def alerts_by_day(alerts: Sequence[Alert], days: Sequence[date]) -> dict[date, Counter[Severity]]:
-    found: dict[date, Counter[Severity]] = {day: Counter() for day in days}
+def alerts_by_day(
+    alerts: Sequence[Alert], days: Sequence[date], *, are_all: bool = True
+) -> dict[date, Counter[Severity]]:
+    """Return the counts of each day; if these are not all alerts, only from the oldest one on."""
+    first = days[0] if are_all else alerts[-1].at.astimezone(IST).date()
+    found: dict[date, Counter[Severity]] = {day: Counter() for day in days if day >= first}
     for alert in alerts:
         day = alert.at.astimezone(IST).date()
         if day in found:
@@ -103,8 +109,11 @@ async def read_week(desk: Desk, room: Watchroom) -> Week:
     except VigilError as error:
         week.failed.append(f"uptime: {error}")
     try:
-        week.incidents = await room.journal.incidents(since=since, most=INCIDENTS)
-        week.alerts = alerts_by_day(await _alerts(room.journal, since), week.days)
+        incidents = await room.journal.incidents(since=since, most=INCIDENTS + 1)
+        week.incidents, week.more_incidents = incidents[:INCIDENTS], len(incidents) > INCIDENTS
+        alerts, are_all = await _alerts(room.journal, since)
+        week.alerts = alerts_by_day(alerts, week.days, are_all=are_all)
+        week.more_alerts = not are_all
     except VigilError as error:
         week.failed.append(f"incidents and alerts: {error}")
     try:
@@ -116,17 +125,17 @@ async def read_week(desk: Desk, room: Watchroom) -> Week:
     return week
 
 
-async def _alerts(journal: AlertJournal, since: datetime) -> list[Alert]:
-    """Return the alerts of the week, page by page."""
+async def _alerts(journal: AlertJournal, since: datetime) -> tuple[list[Alert], bool]:
+    """Return the alerts of the week, newest first, and whether they are all of them."""
     found: list[Alert] = []
     before: int | None = None
-    while len(found) < MOST:
+    while len(found) <= MOST:
         page = await journal.alerts(most=PAGE, before=before)
         found += [alert for alert in page if alert.at >= since]
         if len(page) < PAGE or page[-1].at < since:
-            break
+            return found, True
         before = page[-1].id
-    return found
+    return found[:MOST], False
 
 
 # the page
@@ -221,6 +230,8 @@ def _incidents(week: Week) -> None:
     if not week.incidents:
         ui.label("None.").classes("v-note").mark("no-incidents")
         return
+    if week.more_incidents:
+        _only(INCIDENTS, "incidents")
     with _table("incidents", INCIDENT_HEADINGS, "h-wide"):
         for incident in week.incidents:
             _line(INCIDENT_HEADINGS, _incident_line(incident, week.now))
@@ -262,16 +273,29 @@ def _gaps(week: Week) -> None:
 def _alert_table(week: Week) -> None:
     if week.alerts is None:
         return
+    if week.more_alerts:
+        _only(MOST, "alerts")
     severities = sorted(Severity, reverse=True)
     headings = ["", *(_day(day) for day in week.days), "7 days"]
     with ui.element("div").classes("h-scroll"), _table("alerts", headings, "h-uptime"):
         for severity in severities:
-            counts = [week.alerts.get(day, Counter())[severity] for day in week.days]
-            shown = [words.wrong(n) if severity > Severity.INFO else _count(n) for n in counts]
-            _line(headings, [words.SEVERITIES[severity], *shown, _count(sum(counts))])
+            found = [week.alerts.get(day) for day in week.days]
+            counts = [None if each is None else each[severity] for each in found]
+            total = sum(n for n in counts if n is not None)
+            shown = [_count(n, is_bad=severity > Severity.INFO) for n in counts]
+            _line(headings, [words.SEVERITIES[severity], *shown, _count(total)])
 
 
-def _count(number: int) -> Shown:
+def _only(most: int, what: str) -> None:
+    said = f"Only the latest {fmt.whole(most)} {what} are counted: there were more."
+    ui.label(said).classes("v-problem").mark(f"only-{what}")
+
+
+def _count(number: int | None, *, is_bad: bool = False) -> Shown:
+    if number is None:
+        return Shown(fmt.DASH, Tone.MUTED, "not counted: there were too many alerts after it")
+    if is_bad:
+        return words.wrong(number)
     return Shown(fmt.whole(number), Tone.NONE if number else Tone.MUTED)
 
 

@@ -245,7 +245,7 @@ class Connection:
         self.counters = Counters()
         self.generation = generation
         self._name = name
-        self._log = logging.getLogger(f"{__name__}.{name}")  # the name says whose line it is
+        self._logger = logging.getLogger(f"{__name__}.{name}")  # the name says whose line it is
         self._reader = reader
         self._authorise = authorise
         self._token_mark = token_mark
@@ -278,13 +278,15 @@ class Connection:
         if self._thread.is_alive():
             self._thread.join(self._timing.stop_within)
         if self._thread.is_alive():
-            self._log.warning("%s: its thread did not end in time and is left behind", self._name)
+            self._logger.warning(
+                "%s: its thread did not end in time and is left behind", self._name
+            )
         else:
             self._wakeup.close()
         before, self.state, self.reason = self.state, FeedState.STOPPED, "stopped"
         self.changed_at = time.monotonic()
         if before is not FeedState.STOPPED:
-            self._log.info("%s: %s -> stopped", self._name, before)
+            self._logger.info("%s: %s -> stopped", self._name, before)
             self._changed(before, FeedState.STOPPED, "stopped")
 
     def wake(self) -> None:
@@ -324,7 +326,7 @@ class Connection:
         except Interrupted:
             raise
         except Exception as error:
-            self._log.exception("%s: unexpected trouble", self._name)
+            self._logger.exception("%s: unexpected trouble", self._name)
             reaction = process_exception(error)
         else:
             raise AssertionError("reading ends with an exception")
@@ -534,8 +536,8 @@ class Connection:
         if mark != self._served:
             return self._timing.backoff_closed
         self._denied += 1
-        soon: float = self._timing.contested * 2.0 ** (self._denied - 2)  # half of it at first
-        return min(soon, self._timing.backoff_closed)
+        soon = self._timing.contested / 2
+        return backoff.doubled(soon, self._denied - 1, cap=self._timing.backoff_closed)
 
     def _fresh_delays(self) -> Iterator[float]:
         return backoff.delays(
@@ -555,7 +557,7 @@ class Connection:
         self.changed_at = now
         retry = self.counters.attempt > 1 and state in (FeedState.CONNECTING, FeedState.BACKING_OFF)
         if not retry or now - self._logged_at >= self._timing.log_every:
-            self._log.info("%s: %s -> %s, %s%s", self._name, before, state, reason, more)
+            self._logger.info("%s: %s -> %s, %s%s", self._name, before, state, reason, more)
             self._logged_at = now
         self._changed(before, state, reason)
 

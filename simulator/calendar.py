@@ -377,8 +377,9 @@ class ExchangeCalendar:
     def _auction_since(self, now_ms: int) -> tuple[int, MarketStatus]:
         """Return what shares with a closing auction do; a special session has no auction."""
         day = day_of(now_ms)
-        ordinary = day.weekday() < 5 and day not in _BY_DAY
-        changes = _statuses(day, CAS_TIMETABLE) if ordinary else _changes("NSE", day)
+        listed = self._declared.get(day)
+        ordinary = day.weekday() < 5 and day not in _BY_DAY and listed is None
+        changes = _statuses(day, CAS_TIMETABLE) if ordinary else _changes("NSE", day, listed)
         return _since(changes, now_ms)
 
 

@@ -6,11 +6,14 @@ A fault lasts until it is cleared, for `lasts` seconds, for the `next` N occasio
 """
 
 import base64
+import math
 import random
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -745,13 +748,24 @@ class Rest(Fault):
 F = TypeVar("F", bound=Fault)
 
 
+@dataclass(slots=True)
+class _On:
+    fault: Fault
+    left: int | None  # of `next`
+    ends: float  # seconds of time.monotonic
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() >= self.ends
+
+
 class Faults:
     """The faults that are on. Any thread may set and clear; the exchange's thread asks."""
 
     def __init__(self, *, seed: int = 7) -> None:
         self.chance = random.Random(seed)
         self._lock = threading.Lock()
-        self._on: dict[str, tuple[Fault, int | None]] = {}  # with what is left of `next`
+        self._on: dict[str, _On] = {}  # by slot
         self._cleared: Counter[str] = Counter()
         self._changed: Callable[[Fault | None], None] = lambda _: None
 
@@ -766,8 +780,9 @@ class Faults:
             isinstance(fault, Injection) and fault.probability == 1.0
         )
         if not at_once:
+            ends = math.inf if fault.lasts is None else time.monotonic() + fault.lasts
             with self._lock:
-                self._on[fault.slot] = (fault, fault.next)
+                self._on[fault.slot] = _On(fault, fault.next, ends)
         self._changed(fault)
 
     def clear(self, name: str | None = None) -> None:
@@ -775,19 +790,25 @@ class Faults:
         if name is not None and name not in KINDS:
             raise UnknownFault(_no_such(name))
         with self._lock:
-            self._on = {s: on for s, on in self._on.items() if name not in (None, on[0].name)}
+            self._on = {s: on for s, on in self._on.items() if name not in (None, on.fault.name)}
             self._cleared.update(KINDS.keys() if name is None else (name,))
         self._changed(None)
 
     def end(self, fault: Fault) -> None:
-        """Switch off just this one, whose time is over; nothing if another took its place."""
+        """Tell that the time of just this one is over; nothing if another took its place."""
         with self._lock:
             on = self._on.get(fault.slot)
-            if on is None or on[0] is not fault:
+            if on is None or on.fault is not fault:
                 return
             del self._on[fault.slot]
             self._cleared[fault.name] += 1
         self._changed(None)
+
+    def ending(self) -> list[tuple[Fault, float]]:
+        """Return the faults that end by themselves, each with the seconds until then."""
+        now = time.monotonic()
+        on = tuple(self._on.values())
+        return [(one.fault, max(0.0, one.ends - now)) for one in on if one.ends < math.inf]
 
     def cleared(self, name: str) -> int:
         """Return how often the faults of this name were cleared, whether one was on or not."""
@@ -795,9 +816,9 @@ class Faults:
 
     def active(self, kind: type[F], concerns: Callable[[F], bool] = lambda _: True) -> F | None:
         """Return a fault of this kind that is on, without using it up."""
-        for fault, _ in tuple(self._on.values()):
-            if isinstance(fault, kind) and concerns(fault):
-                return fault
+        for on in tuple(self._on.values()):
+            if isinstance(on.fault, kind) and concerns(on.fault) and not on.over:
+                return on.fault
         return None
 
     def take(self, kind: type[F], concerns: Callable[[F], bool] = lambda _: True) -> F | None:
@@ -807,15 +828,17 @@ class Faults:
     def take_all(
         self, kind: type[F], concerns: Callable[[F], bool] = lambda _: True
     ) -> Iterator[F]:
-        for slot, (fault, _) in tuple(self._on.items()):
+        for slot, on in tuple(self._on.items()):
+            fault = on.fault
             if isinstance(fault, kind) and concerns(fault) and self._strikes(slot, fault):
                 yield fault
 
     def show(self) -> list[dict[str, Any]]:
         """Return what is on as plain data: name, parameters, occasions left."""
         return [
-            {"name": fault.name, **_shown(fault), "left": left}
-            for fault, left in tuple(self._on.values())
+            {"name": on.fault.name, **_shown(on.fault), "left": on.left}
+            for on in tuple(self._on.values())
+            if not on.over
         ]
 
     def _strikes(self, slot: str, fault: Fault) -> bool:
@@ -823,13 +846,12 @@ class Faults:
             return False
         with self._lock:
             on = self._on.get(slot)
-            if on is None or on[0] is not fault:
+            if on is None or on.fault is not fault or on.over:
                 return False
-            left = on[1]
-            if left == 1:
+            if on.left == 1:
                 del self._on[slot]
-            elif left is not None:
-                self._on[slot] = (fault, left - 1)
+            elif on.left is not None:
+                on.left -= 1
         return True
 
 

@@ -1,6 +1,7 @@
 """The feeder's port: which stream a connection asks for, and what both streams have in common."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar, TypeVar
 
@@ -28,7 +29,7 @@ STATUS_EVERY = 0.2  # seconds between looks at the calendar and at the tokens
 F = TypeVar("F", bound=Fault)
 
 
-class StreamHost:
+class StreamHost(ABC):
     """Lets connections in, keeps them alive, ends them, and applies the faults of its feed.
 
     Everything here runs on the exchange's own loop. Each host counts the connections of a user by
@@ -53,17 +54,17 @@ class StreamHost:
 
     # --- what each stream does in its own way
 
+    @abstractmethod
     def welcomed(self, connection: FeedConnection, invitation: Invitation) -> None:
         """Say what a new connection is told first."""
-        raise NotImplementedError
 
+    @abstractmethod
     def asked(self, connection: FeedConnection, payload: bytes) -> None:
         """Act on a message of the client."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sent(self, connection: FeedConnection, message: Frame) -> None:
         """Enter a data message into the ledger, right before it is written."""
-        raise NotImplementedError
 
     def lost(self, connection: FeedConnection) -> None:
         if connection in self.connections:

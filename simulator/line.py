@@ -4,10 +4,9 @@ import math
 from random import Random
 from typing import Final
 
-from simulator.calendar import midnight_ms
 from simulator.greeks import Valuation
 from simulator.model import Instrument, Part, Quote
-from simulator.tape import ladder, new_quote, print_trade, roll_day
+from simulator.tape import ladder, print_trade, roll_day
 
 BAND: Final = 0.10  # circuit limits of shares and futures
 
@@ -29,7 +28,7 @@ QUANTITIES: Final = {mask: _quantity_mask(mask) for mask in (63, 1023)}
 
 
 class Line:
-    """One instrument on the exchange: its quote, its own random stream and its tempo."""
+    """One instrument on the exchange: its quote, its book and its own random stream."""
 
     mask = 63  # quantities are 1 to 64 lots
 
@@ -40,42 +39,7 @@ class Line:
         self.tick = max(1, round(instrument.tick_size * 100))  # paise
         self.unit = max(1, instrument.lot_size)
         self.bid = self.ask = 0  # ticks
-        self.time = 0.0  # of the last change
         self.quote: Quote
-
-    def fair(self, time: float) -> float:
-        """Return what it is worth, in rupees."""
-        raise NotImplementedError
-
-    def open(self, time: int, close: float) -> None:
-        """Begin trading with one trade at the fair price."""
-        self.time = time
-        fair = self.fair(time)
-        self.quote = new_quote(
-            self.rupees(max(1, round(fair * 100 / self.tick))),
-            at=0,  # so that the trade below opens its day and its minute
-            day=midnight_ms(time),
-            close=self.rupees(max(1, round(close * 100 / self.tick))),
-        )
-        self.limit()
-        self.move_book(fair)
-        self.quote.total_buy = float(self.unit * (2_000 + self.random.getrandbits(12)))
-        self.quote.total_sell = float(self.unit * (2_000 + self.random.getrandbits(12)))
-        self.trade(time, self.random.getrandbits(32))
-
-    def change(self, time: float) -> Part:
-        """Let one thing happen: mostly a trade, sometimes only orders that come and go."""
-        bits = self.random.getrandbits(32)
-        traded = bits & 7 < 5
-        if traded and bits >> 3 & 3 == 0:  # on the standing book
-            self.trade(int(time), bits >> 8)
-            return TRADE
-        self.move_book(self.fair(time))
-        self.time = time
-        if not traded:
-            return BOOK_ONLY
-        self.trade(int(time), bits >> 8)
-        return TRADE_AND_BOOK
 
     def trade(self, at: int, bits: int) -> None:
         """Print a trade at the best bid or ask."""

@@ -2,6 +2,7 @@
 
 import heapq
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from random import Random
 from typing import Final
@@ -9,7 +10,16 @@ from typing import Final
 from simulator.calendar import midnight_ms, previous_close
 from simulator.greeks import Valuation, value
 from simulator.instruments import BANK, LEVELS, NIFTY, SHARES, VIX
-from simulator.line import BAND, INDEX_TICK, NEW_DAY, TRADE_AND_BOOK, TRADE_AND_GREEKS, Line
+from simulator.line import (
+    BAND,
+    BOOK_ONLY,
+    INDEX_TICK,
+    NEW_DAY,
+    TRADE,
+    TRADE_AND_BOOK,
+    TRADE_AND_GREEKS,
+    Line,
+)
 from simulator.model import Instrument, Part, Quote
 from simulator.tape import new_quote, print_trade, roll_day
 
@@ -100,18 +110,53 @@ def smile(forward: float, strike: float, years: float, volatility: float) -> flo
     return volatility * min(max(1.0 - 0.04 * away + 0.025 * away * away, 0.9), 5.0)
 
 
-class MarketLine(Line):
+class MarketLine(Line, ABC):
     """A line whose fair price comes from the weather, and that has a tempo of its own."""
 
     def __init__(self, instrument: Instrument, random: Random, weather: Weather) -> None:
         super().__init__(instrument, random)
         self.weather = weather
+        self.time = 0.0  # of the last change
         self.gap = 0.0  # ms between changes, on average
         self.ends = instrument.expiry or math.inf  # epoch ms
 
+    @abstractmethod
     def tempo(self) -> float:
         """Return how busy it is beside others."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def fair(self, time: float) -> float:
+        """Return what it is worth, in rupees."""
+
+    def open(self, time: int, close: float) -> None:
+        """Begin trading with one trade at the fair price."""
+        self.time = time
+        fair = self.fair(time)
+        self.quote = new_quote(
+            self.rupees(max(1, round(fair * 100 / self.tick))),
+            at=0,  # so that the trade below opens its day and its minute
+            day=midnight_ms(time),
+            close=self.rupees(max(1, round(close * 100 / self.tick))),
+        )
+        self.limit()
+        self.move_book(fair)
+        self.quote.total_buy = float(self.unit * (2_000 + self.random.getrandbits(12)))
+        self.quote.total_sell = float(self.unit * (2_000 + self.random.getrandbits(12)))
+        self.trade(time, self.random.getrandbits(32))
+
+    def change(self, time: float) -> Part:
+        """Let one thing happen: mostly a trade, sometimes only orders that come and go."""
+        bits = self.random.getrandbits(32)
+        traded = bits & 7 < 5
+        if traded and bits >> 3 & 3 == 0:  # on the standing book
+            self.trade(int(time), bits >> 8)
+            return TRADE
+        self.move_book(self.fair(time))
+        self.time = time
+        if not traded:
+            return BOOK_ONLY
+        self.trade(int(time), bits >> 8)
+        return TRADE_AND_BOOK
 
 
 class IndexLine(MarketLine):

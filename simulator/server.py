@@ -291,6 +291,8 @@ class SimulatedExchange:
         port = await self._loop.create_server(feeder.accept, sock=listeners[1])
         beats = [asyncio.create_task(host.run()) for host in (feed, updates)]
         self._venue.faults.on_change(self._fault_changed)
+        for fault, seconds in self._venue.faults.ending():
+            self._loop.call_later(seconds, self._venue.faults.end, fault)
         broker = self._venue.broker
         untold = broker.listen(self._tell)
         broker.agenda.attach(self._loop)

@@ -5,7 +5,7 @@ from typing import Final
 from simulator.model import Bar, Quote
 
 MINUTE: Final = 60_000  # ms
-MINUTES_KEPT: Final = 375  # bars of one ordinary session; an open-ended one keeps its latest
+MINUTES_KEPT: Final = 900  # bars of the longest session (MCX); an open-ended one keeps its latest
 LEVELS: Final = 5
 Level = tuple[float, int]
 EMPTY: Final[Level] = (0.0, 0)  # how the exchange sends a level that nobody stands on

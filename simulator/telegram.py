@@ -342,10 +342,6 @@ def _edit_text(chats: Chats, params: Params) -> Json:
     return _edited(chats, params, text, "editMessageText")
 
 
-def _edit_caption(chats: Chats, params: Params) -> Json:
-    return _edited(chats, params, _text(params, "caption", CAPTION), "editMessageCaption")
-
-
 def _edit_keys(chats: Chats, params: Params) -> Json:
     return _edited(chats, params, None, "editMessageReplyMarkup")
 
@@ -364,37 +360,10 @@ def _answer_press(chats: Chats, params: Params) -> Json:
     return True
 
 
-def _chat_action(chats: Chats, params: Params) -> Json:
-    chats.show_busy(params.number("chat_id"))
-    return True
-
-
 def _set_commands(chats: Chats, params: Params) -> Json:
     chats.menu[_scope(params)] = read_commands(params.json("commands"))
     chats.changed()
     return True
-
-
-def _delete_commands(chats: Chats, params: Params) -> Json:
-    chats.menu.pop(_scope(params), None)
-    chats.changed()
-    return True
-
-
-def _get_commands(chats: Chats, params: Params) -> Json:
-    rows = chats.menu.get(_scope(params), ())
-    return [{"command": name, "description": does} for name, does in rows]
-
-
-def _get_chat(chats: Chats, params: Params) -> Json:
-    chat = chats.chat(params.number("chat_id")).id
-    gifts = ("unlimited_gifts", "limited_gifts", "unique_gifts", "premium_subscription",
-             "gifts_from_channels")  # fmt: skip
-    return chats.chat_row(chat) | {
-        "accent_color_id": 0,
-        "max_reaction_count": 11,
-        "accepted_gift_types": dict.fromkeys(gifts, False),
-    }
 
 
 def _text(params: Params, name: str, most: int) -> Text:
@@ -417,12 +386,7 @@ METHODS: Final[Mapping[str, Callable[[Chats, Params], Json]]] = {
     "sendmessage": _send_message,
     "sendphoto": _send_photo,
     "editmessagetext": _edit_text,
-    "editmessagecaption": _edit_caption,
     "editmessagereplymarkup": _edit_keys,
     "answercallbackquery": _answer_press,
-    "sendchataction": _chat_action,
     "setmycommands": _set_commands,
-    "deletemycommands": _delete_commands,
-    "getmycommands": _get_commands,
-    "getchat": _get_chat,
 }

@@ -108,7 +108,6 @@ class Chat:
     id: int
     messages: dict[int, Message] = field(default_factory=dict)
     keyboard: tuple[tuple[str, ...], ...] = ()
-    busy: float = 0.0  # until when "typing..." is shown, time.monotonic
 
 
 class Chats:
@@ -173,12 +172,10 @@ class Chats:
     def edit(
         self, chat: int, number: int, *, keys: Keys, text: Text | None, method: str
     ) -> Message:
-        """Change the text (or caption) and the buttons of a message; no text: the buttons only."""
+        """Change the text and the buttons of a message; no text: the buttons only."""
         message = self._to_edit(chat, number)
         if method == "editMessageText" and message.picture is not None:
             raise bad("there is no text in the message to edit")
-        if method == "editMessageCaption" and message.picture is None:
-            raise bad("there is no caption in the message to edit")
         meant = message.text if text is None else text
         same = (meant.plain, meant.entities) == (message.text.plain, message.text.entities)
         if same and keys == message.keys:
@@ -206,10 +203,6 @@ class Chats:
             raise bad("query is too old and response timeout expired or query ID is invalid")
         message.notice = words
         message.changed = self.changed()
-
-    def show_busy(self, chat: int) -> None:
-        self.chat(chat).busy = time.monotonic() + 5.0  # as long as Telegram shows it
-        self.changed()
 
     def show_keyboard(self, chat: int, keyboard: tuple[tuple[str, ...], ...]) -> None:
         self.chat(chat).keyboard = keyboard
@@ -320,7 +313,6 @@ class Chats:
         return next(found, None)
 
     def _deliver(self, what: str, message: Message) -> None:
-        self.chats[message.chat].busy = 0.0
         self.delivered.append(
             Delivered(
                 time.monotonic(), self._now(), what, message.chat, message.number,

@@ -3,7 +3,7 @@
 `GET /control/telegram`           what changed after version `since` of this `life`, waiting for it
                                   up to `wait` seconds
 `GET /control/telegram/pictures`  the picture of a message, by its `id`
-`GET /control/telegram/truth`     everything delivered, and every call of the Bot API
+`GET /control/telegram/truth`     the last 1,000 messages delivered, and calls of the Bot API
 `POST /control/telegram/say`      text, who ("owner", "stranger"), group, forwarded, age (seconds)
 `POST /control/telegram/press`    number and data of a button, who
 """

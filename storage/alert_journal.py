@@ -13,8 +13,9 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from storage import incidents, order_news, outbox
-from storage.alert_rows import alert_of, alert_values, plain
+from storage.alert_rows import alert_of, alert_values, storable
 from storage.alert_tables import WANTS_A_WORD
+from storage.characters import plain
 from storage.database import Database
 from storage.moments import from_ms, to_ms
 from storage.order_journal import READ_PATIENCE
@@ -78,10 +79,12 @@ class DatabaseAlertJournal:
     async def tell(self, news: Sequence[News], *, handled: Sequence[int] = ()) -> list[Alert]:
         """Commit alerts, letters and incidents, and forget the order news `handled`, all or none.
 
-        Return the alerts with their numbers and those of their incidents; one whose `once` is
-        known already is left out, with its letters and its incident if that would be a new one.
+        Return the alerts as they were stored, with their numbers and those of their incidents; one
+        whose `once` is known already is left out, with its letters and its incident if that would
+        be a new one.
         """
-        told, numbers = tuple(news), tuple(handled)
+        told = tuple(replace(item, alert=storable(item.alert)) for item in news)
+        numbers = tuple(handled)
         return await self._write(lambda d: self._tell(d, told, numbers), patience=TELL_PATIENCE)
 
     def _tell(
@@ -98,7 +101,7 @@ class DatabaseAlertJournal:
         return told
 
     def _is_known(self, driver: sqlite3.Connection, alert: Alert) -> bool:
-        asked = (self._world, plain(alert.once))
+        asked = (self._world, alert.once)
         return bool(alert.once) and driver.execute(_IS_KNOWN, asked).fetchone() is not None
 
     def _put_incident(
@@ -152,6 +155,7 @@ class DatabaseAlertJournal:
         )
 
     async def note(self, number: int, words: str) -> None:
+        """Write what a person says of an incident, which must be of this world."""
         await self._write(lambda d: incidents.note(d, number, words, world=self._world))
 
     # Alerts

@@ -6,10 +6,12 @@ by a question mark, so that no text can keep an alert from being stored.
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Row
 
+from storage.characters import plain
 from storage.moments import from_ms, to_ms
 from storage.order_rows import Values, moment, ms
 from trading.health import (
@@ -23,33 +25,45 @@ from trading.health import (
 )
 from trading.health_ports import Letter, LetterState, Post
 
-
-def plain(words: str) -> str:
-    return words if words.isascii() else words.encode("utf-8", "replace").decode()
-
-
 # Alerts
 
 
+def storable(alert: Alert) -> Alert:
+    """Return the alert as it can be stored and shown: what was told is then what was written."""
+    return replace(
+        alert,
+        key=plain(alert.key),
+        title=plain(alert.title),
+        lines=tuple(plain(line) for line in alert.lines),
+        link=plain(alert.link),
+        mode=plain(alert.mode),
+        kind=plain(alert.kind),
+        buttons=tuple(Button(plain(b.words), plain(b.command)) for b in alert.buttons),
+        once=plain(alert.once),
+        acknowledged_by=plain(alert.acknowledged_by),
+    )
+
+
 def alert_values(alert: Alert, *, world: str) -> Values:
+    """Take an alert that is storable."""
     return (
         world,
-        plain(alert.key),
+        alert.key,
         alert.component.value,
         alert.occasion.value,
         int(alert.severity),
         to_ms(alert.at),
-        plain(alert.title),
+        alert.title,
         json.dumps(alert.lines),
-        plain(alert.link),
-        plain(alert.mode),
-        plain(alert.kind),
+        alert.link,
+        alert.mode,
+        alert.kind,
         json.dumps([[button.words, button.command] for button in alert.buttons]),
-        plain(alert.once),
+        alert.once,
         alert.incident or None,
         alert.times,
         ms(alert.acknowledged),
-        plain(alert.acknowledged_by),
+        alert.acknowledged_by,
         alert.is_mock,
     )
 
@@ -139,7 +153,7 @@ def letter_values(post: Post, alert: Alert, *, world: str) -> Values:
         post.channel,
         alert.id,
         0 if alert.severity is Severity.CRITICAL else 1,
-        plain(alert.key),
+        alert.key,
         to_ms(post.not_before),
         post.silent,
         LetterState.QUEUED.value,

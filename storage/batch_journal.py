@@ -11,6 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, text
 
 from storage.backlog import Backlog
+from storage.characters import plain
 from storage.database import Database
 from storage.moments import from_ms, to_ms
 from storage.order_journal import INTENT_PATIENCE, READ_PATIENCE
@@ -28,7 +29,7 @@ from storage.order_tables import BASKET_IS_OPEN
 from storage.reader import Reader
 from storage.writer import Writer, driver_of
 from trading.basket import Basket, BasketState, BasketStep, LegReceipt, LegStatus, OnFilled
-from trading.errors import Problem
+from trading.errors import Denied, Problem
 
 _UPSERT: Final = (
     f"{insert_into('baskets')} ON CONFLICT (world, id) DO UPDATE SET "
@@ -44,7 +45,10 @@ _STEPS_KNOWN: Final = "SELECT count(*) FROM basket_steps WHERE basket = ?"
 _BASKETS_OF: Final = "SELECT * FROM baskets WHERE number IN"
 _LEGS_OF: Final = "SELECT * FROM basket_legs WHERE basket IN"
 _STEPS_OF: Final = "SELECT * FROM basket_steps WHERE basket IN"
-_PRESSED: Final = "SELECT number FROM baskets WHERE nonce = :nonce AND nonce <> ''"
+_PRESSED: Final = (
+    "SELECT number FROM baskets WHERE nonce = :nonce AND nonce <> '' AND world = :world"
+)
+_IS_USED: Final = "SELECT 1 FROM baskets WHERE nonce = ? AND nonce <> ''"
 
 
 class DatabaseBatchJournal:
@@ -72,20 +76,28 @@ class DatabaseBatchJournal:
         """Commit a new basket with all its legs in one transaction, before anything is sent.
 
         Return it, or, if its nonce is known, the basket that this press has made already: then
-        nothing was written and nothing may be sent. Raises Retryable or VigilError if the disk
-        does not take it.
+        nothing was written and nothing may be sent.
+
+        Raises Denied if the nonce was used in another world; Retryable or VigilError if the disk
+        does not take it: then nothing was written.
         """
         # Not durable by itself: the intents, which are, come after it and before anything is sent.
-        return await asyncio.wrap_future(
+        opened = await asyncio.wrap_future(
             self._writer.submit(
                 lambda c: self._open(c, basket), patience=INTENT_PATIENCE, durable=False
             )
         )
+        if isinstance(opened, Denied):
+            raise opened
+        return opened
 
-    def _open(self, connection: Connection, basket: Basket) -> Basket:
-        made = _load(connection, _PRESSED, {"nonce": basket.nonce})
+    def _open(self, connection: Connection, basket: Basket) -> Basket | Denied:
+        made = _load(connection, _PRESSED, {"nonce": basket.nonce, "world": self._world})
         if made:
             return made[0]
+        if connection.exec_driver_sql(_IS_USED, (basket.nonce,)).first():
+            words = "another basket was sent with this nonce"
+            return Denied(f"{words}. Nothing was sent.", problems=[Problem("nonce", words)])
         self._put(driver_of(connection), basket)
         return basket
 
@@ -107,7 +119,7 @@ class DatabaseBatchJournal:
         (known,) = driver.execute(_STEPS_KNOWN, (number,)).fetchone()
         for position, step in enumerate(basket.steps[known:], known):
             at = to_ms(step.at)
-            values = (number, position, step.state.value, at, step.words, basket.is_mock)
+            values = (number, position, step.state.value, at, plain(step.words), basket.is_mock)
             driver.execute(_INSERT_STEP, values)
 
     async def baskets(self, *, since: datetime) -> list[Basket]:
@@ -150,8 +162,8 @@ def _values(basket: Basket, world: str) -> Values:
         basket.state.value,
         to_ms(basket.created),
         to_ms(basket.updated),
-        json.dumps([[problem.field, problem.words] for problem in basket.problems]),
-        basket.reason,
+        json.dumps([[problem.field, plain(problem.words)] for problem in basket.problems]),
+        plain(basket.reason),
         None if basket.decision is None else basket.decision.value,
         basket.asking,
         ms(basket.acknowledged),
@@ -191,11 +203,11 @@ def _leg_values(leg: LegReceipt, *, basket: int, is_mock: bool) -> Values:
         leg.order_id,
         leg.filled,
         leg.average,
-        leg.reason,
+        plain(leg.reason),
         json.dumps(leg.reversal_ids),
         leg.reversed,
         leg.reversed_average,
-        leg.reversal_reason,
+        plain(leg.reversal_reason),
         leg.residual,
         leg.answer_ms,
         leg.final_ms,

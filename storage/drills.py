@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
-from storage.alert_rows import plain
+from storage.characters import plain
 from storage.database import Database
 from storage.moments import from_ms, to_ms
 from storage.order_rows import Values, insert_into, moment, ms, take_over

@@ -28,8 +28,9 @@ _UNFILLED: Final = (
 class Fact(StrEnum):
     """The names in desk_state."""
 
-    ALIVE = "alive"  # ms of the desk's clock
-    TICKS = "ticks"  # in the minute before the last sign of life
+    ALIVE = "alive"  # ms of the desk's clock, the last sign of life of a desk whose feed was live
+    TICKS = "ticks"  # a minute, before that sign; none if it was too early to know
+    TRIED = "tried"  # ms of the desk's clock, when the checklist last wrote to see that it can
     WATCHLIST = "watchlist"  # 1 once the trader has kept a list, be it an empty one
     MASTER = "master"  # number of the last instrument master that was taken over whole
 
@@ -41,7 +42,12 @@ def fact(connection: Connection, name: Fact, *, is_mock: bool) -> int | None:
     return found
 
 
-def keep_fact(connection: Connection, name: Fact, value: int, *, is_mock: bool) -> None:
+def keep_fact(connection: Connection, name: Fact, value: int | None, *, is_mock: bool) -> None:
+    """Write a fact, or that it is not known any more."""
+    if value is None:
+        row = _state.c
+        connection.execute(delete(_state).where(row.name == name, row.is_mock == is_mock))
+        return
     connection.execute(
         upsert(_state)
         .values(name=name.value, is_mock=is_mock, value=value)

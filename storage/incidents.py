@@ -12,9 +12,9 @@ from storage.alert_rows import (
     incident_step_of,
     incident_step_values,
     incident_values,
-    plain,
 )
 from storage.alert_tables import IS_LASTING
+from storage.characters import plain
 from storage.moments import to_ms
 from storage.order_rows import insert_into
 from trading.errors import BadRequest
@@ -62,7 +62,7 @@ def put(driver: sqlite3.Connection, incident: Incident, *, world: str) -> int:
         _, _, _, severity, _, cause, ended, flaps, missed, acknowledged, by, _, _ = values
         changed = (severity, cause, ended, flaps, missed, acknowledged, by)
         if not driver.execute(_UPDATE, (*changed, number, world)).rowcount:
-            raise BadRequest(f"there is no incident {number} in the world {world}")
+            raise _no_such(number, world)
     steps = [
         incident_step_values(step, incident=number, position=position, is_mock=incident.is_mock)
         for position, step in enumerate(incident.steps)
@@ -73,7 +73,13 @@ def put(driver: sqlite3.Connection, incident: Incident, *, world: str) -> int:
 
 
 def note(driver: sqlite3.Connection, number: int, words: str, *, world: str) -> None:
-    driver.execute(_NOTE, (plain(words), number, world))
+    """Write what a person says of an incident; raise BadRequest if there is none of the number."""
+    if not driver.execute(_NOTE, (plain(words), number, world)).rowcount:
+        raise _no_such(number, world)
+
+
+def _no_such(number: int, world: str) -> BadRequest:
+    return BadRequest(f"there is no incident {number} in the world {world}")
 
 
 def latest(connection: Connection, world: str, *, since: datetime, most: int) -> list[Incident]:

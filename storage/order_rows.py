@@ -1,6 +1,7 @@
 """The account's dataclasses as rows and back: pure; the order of values is that of the tables.
 
-What is unknown is NaN here and NULL there; SQLite turns the one into the other by itself.
+What is unknown is NaN here and NULL there; SQLite turns the one into the other by itself. Words of
+the broker are made plain: a rejection must not be lost for half a character in its message.
 """
 
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from storage.alert_tables import METADATA
+from storage.characters import plain
 from storage.moments import from_ms, to_ms
 from trading.model import UNKNOWN
 from trading.order import (
@@ -102,7 +104,7 @@ def order_values(order: Order, *, world: str, press: str) -> Values:
         order.external,
         order.filled,
         order.average_price,
-        order.message,
+        plain(order.message),
         order.is_mock,
     )
 
@@ -129,11 +131,11 @@ def step_values(step: Step, *, intent: int, position: int, is_mock: bool) -> Val
         intent,
         position,
         step.status.value,
-        step.raw_status,
+        plain(step.raw_status),
         step.filled,
         to_ms(step.at),
-        step.seen_by,
-        step.message,
+        plain(step.seen_by),
+        plain(step.message),
         is_mock,
     )
 
@@ -157,7 +159,7 @@ def broker_order_values(order: BrokerOrder, *, world: str, is_mock: bool) -> Val
         world,
         order.account,
         order.order_id,
-        order.tag,
+        plain(order.tag),
         order.instrument_key,
         order.side.value,
         order.quantity,
@@ -167,10 +169,10 @@ def broker_order_values(order: BrokerOrder, *, world: str, is_mock: bool) -> Val
         order.trigger,
         order.validity.value,
         order.status.value,
-        order.raw_status,
+        plain(order.raw_status),
         order.filled,
         order.average_price,
-        order.message,
+        plain(order.message),
         order.parent_id,
         order.exchange_order_id,
         ms(order.placed),

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from storage.alert_rows import plain
+from storage.characters import plain
 from storage.database import Database
 from storage.moments import from_ms, to_ms
 from storage.order_rows import insert_into

@@ -45,10 +45,15 @@ class Recorder:
         feed.changes.subscribe(self._on_change)
 
     async def heartbeat(self) -> None:
-        """Say that the desk is running; after a crash this is when the gap began."""
-        alive, ticks = to_ms(self._clock.now()), self._rate.ticks
+        """Say that the desk is running; after a crash this is when the gap began.
+
+        Not before its feed was live: what a run before it missed must still be found.
+        """
+        if not self._followed_on:
+            return
+        alive, rate = to_ms(self._clock.now()), self._rate.per_second
         mock = self._is_mock
-        self._writer.submit(lambda c: _keep_life(c, alive, ticks, is_mock=mock))
+        self._writer.submit(lambda c: _keep_life(c, alive, rate, is_mock=mock))
 
     def _ticks(self, ticks: list[Tick]) -> None:
         self._heard = to_ms(self._clock.now())
@@ -60,6 +65,7 @@ class Recorder:
         if change.after is FeedState.LIVE:
             first = feed not in self._followed_on
             self._followed_on.add(feed)
+            self._rate = TickRate()  # an outage is no time in which prices came slowly
             before = self._before if first else None
             end = change.at
             self._writer.submit(lambda c: _resume(c, feed, end, before, is_mock=mock))
@@ -99,14 +105,8 @@ class TickRate:
             self._ticks -= seconds.popleft()[1]
 
     @property
-    def ticks(self) -> int | None:
-        """How many those were, None before there was a whole minute."""
-        whole = self._first is not None and self._seconds[-1][0] - self._first >= MINUTE
-        return self._ticks if whole else None
-
-    @property
     def per_second(self) -> float | None:
-        """The same; of the first minute what there is of it, None in the first seconds."""
+        """Of the first minute what there is of it, None in its first seconds."""
         if self._first is None:
             return None
         watched = min(MINUTE, self._seconds[-1][0] - self._first + 1)
@@ -115,7 +115,7 @@ class TickRate:
 
 @dataclass(frozen=True, slots=True)
 class _Life:
-    """The last sign of life of the run before: ms, and the ticks of its last minute if known."""
+    """The last sign of life of the run before: ms, and ticks a minute then if known."""
 
     alive: int | None
     ticks: int | None
@@ -128,10 +128,11 @@ def _last_life(connection: Connection, *, is_mock: bool) -> _Life:
     )
 
 
-def _keep_life(connection: Connection, alive: int, ticks: int | None, *, is_mock: bool) -> None:
+def _keep_life(connection: Connection, alive: int, rate: float | None, *, is_mock: bool) -> None:
+    """Write a moment (ms) and the ticks a second before it, which belong together."""
+    ticks = None if rate is None else round(rate * MINUTE)
     gaps.keep_fact(connection, Fact.ALIVE, alive, is_mock=is_mock)
-    if ticks is not None:
-        gaps.keep_fact(connection, Fact.TICKS, ticks, is_mock=is_mock)
+    gaps.keep_fact(connection, Fact.TICKS, ticks, is_mock=is_mock)
 
 
 def _resume(
@@ -148,7 +149,7 @@ def _resume(
     and coming alive is one: a desk that was killed within its first seconds was not away longer.
     """
     closed = gaps.close_gaps(connection, feed, end, is_mock=is_mock)
-    gaps.keep_fact(connection, Fact.ALIVE, to_ms(end), is_mock=is_mock)
+    _keep_life(connection, to_ms(end), None, is_mock=is_mock)
     if closed or before is None or before.exception():
         return
     life = before.result()  # there already: records are done in their order

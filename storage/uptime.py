@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
-from storage.alert_rows import plain
+from storage.characters import plain
 from storage.database import Database
 from storage.moments import from_ms, to_ms
 from storage.order_rows import Values, insert_into
 from storage.reader import Reader
-from storage.writer import Writer, driver_of
+from storage.writer import FOR_EVER, Writer, driver_of
 from trading.health import Minute, Uptimes
 
 HOUR: Final = 3_600_000  # ms
@@ -65,7 +65,7 @@ class DatabaseUptimeJournal:
     def keep_minutes(self, minutes: Mapping[str, Minute]) -> None:
         """Write behind; a minute of a name that is known already is replaced.
 
-        While the disk is full for longer they are lost: minutes that nobody wrote were not judged.
+        They wait for as long as the disk is in trouble, whose own minutes are among them.
         """
         rows = [self._values(plain(name), minute) for name, minute in minutes.items()]
 
@@ -75,7 +75,7 @@ class DatabaseUptimeJournal:
             for world, name, start, *_ in rows:
                 driver.execute(_SUM, (world, name, start - start % HOUR))
 
-        self._writer.submit(write, durable=False)
+        self._writer.submit(write, patience=FOR_EVER, durable=False)
 
     async def minutes(self, name: str, *, since: datetime, until: datetime) -> list[Minute]:
         """Return the minutes that were kept from `since` to before `until`, oldest first."""

@@ -5,8 +5,10 @@ counted. Records (a watchlist, a gap, an order) and candles are events: they are
 before the ticks, and either are on the disk or fail with a reason.
 
 Durability: a tick is committed with synchronous NORMAL, which survives kill -9; a record with FULL,
-which survives a power cut as well and makes everything committed before it do so, too. Only what
-is made up (a paper fill) may be submitted as not durable: it costs a tenth.
+which survives a power cut as well and makes everything committed before it do so, too. Not durable,
+which costs a tenth, is for what is made up (a paper fill), what a later durable commit covers
+before anything depends on it (a basket, by its intents), and what may be lost or done again (a
+minute of uptime, a claimed letter).
 """
 
 import contextlib

@@ -1,9 +1,11 @@
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from settings import load_settings
 from trading.errors import CannotStart
+from trading.health import Thresholds
 
 SHIPPED = Path(__file__).parents[1] / "settings.toml"
 
@@ -62,3 +64,13 @@ def test_a_misspelt_section_in_the_environment_is_named(
 
     with pytest.raises(CannotStart, match="VIGIL_SEVER__PORT"):
         load_settings(write(tmp_path, ""))
+
+
+def test_the_limits_of_the_watch_are_its_own_until_somebody_sets_them(tmp_path: Path) -> None:
+    told = load_settings(write(tmp_path, "[watch]\nflaps = 9\n")).watch
+    shipped = load_settings(SHIPPED).watch
+
+    for limit in fields(Thresholds):
+        own = getattr(Thresholds(), limit.name)
+        assert getattr(shipped, limit.name) == own, limit.name
+        assert getattr(told, limit.name) == (9 if limit.name == "flaps" else own), limit.name

@@ -233,6 +233,7 @@ class ComponentHealth:
     latency_of: str = ""  # what the percentiles measure
     reconnects: int | None = None  # today
     muted_until: datetime | None = None
+    matter: str = ""  # the key of its gravest finding, whose words these are
 
     @property
     def name(self) -> str:
@@ -281,6 +282,14 @@ class Check:
     fix: str = ""  # what to do if it is not good
     age: float | None = None  # seconds since it was known
     grave: bool = True  # not good means DO NOT TRADE, else CARE
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the checklist found when it was run last, by whomever."""
+
+    at: datetime
+    checks: tuple[Check, ...]
 
 
 @dataclass(frozen=True, slots=True)

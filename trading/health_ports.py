@@ -10,6 +10,7 @@ from trading.health import (
     Alert,
     ChannelHealth,
     Check,
+    Checked,
     ComponentHealth,
     DrillResult,
     Hop,
@@ -373,7 +374,13 @@ class Watch(Protocol):
         """Have a feed ("market", "portfolio-ACCOUNT") dial again; raises Denied if unknown."""
         ...
 
-    async def checklist(self) -> Sequence[Check]: ...
+    def checked(self) -> Checked | None:
+        """Return the last run of the checklist, None if there was none since the start."""
+        ...
+
+    async def checklist(self) -> Sequence[Check]:
+        """Run the checklist now."""
+        ...
 
     async def test_message(self, by: str) -> None:
         """Send one message through every channel."""

@@ -88,8 +88,24 @@ class MarketState:
     since: datetime | None = None  # when it opened today; None if it was open already, or is not
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A state that was worked out, and from when to when nothing of it changes."""
+
+    state: MarketState
+    start: datetime
+    end: datetime
+
+    def holds(self, at: datetime) -> bool:
+        return self.start <= at < self.end
+
+
 class TradingHours:
-    """Answers from the rules; `replace` swaps them. Pages ask some twenty times a second."""
+    """Answers from the rules; `replace` swaps them.
+
+    Pages ask some fifty times a second, and an answer takes a millisecond to work out: the one
+    for now is kept until it changes.
+    """
 
     def __init__(self, rules: HoursRules) -> None:
         self.replace(rules)
@@ -100,6 +116,7 @@ class TradingHours:
         self._templates = _grouped(rules.templates, lambda t: t.segment)
         self._holidays = {(h.day, h.segment): h.name for h in reversed(rules.holidays)}
         self._segments = {t.segment for t in rules.templates} | {s.segment for s in rules.specials}
+        self._known: dict[str, _Known] = {}
 
     @property
     def rules(self) -> HoursRules:
@@ -111,6 +128,15 @@ class TradingHours:
     def state(self, segment: str, at: datetime) -> MarketState:
         if segment not in self._segments:
             return MarketState(Phase.UNKNOWN, "", None, None)
+        known = self._known.get(segment)
+        if known is None or not known.holds(at):
+            edges = (edge for edge in self._edges(segment, at) if edge > at)
+            end = min(edges, default=_midnight_after(at))
+            known = _Known(self._state(segment, at), at, min(end, _midnight_after(at)))
+            self._known[segment] = known
+        return known.state
+
+    def _state(self, segment: str, at: datetime) -> MarketState:
         now = self._session_at(segment, at)
         phase = now.phase if now else Phase.CLOSED
         name = now.name if now else self._holidays.get((at.astimezone(IST).date(), segment), "")
@@ -183,6 +209,10 @@ class TradingHours:
         if opened is None or self.is_open(segment, opened - timedelta.resolution):
             return None
         return opened
+
+
+def _midnight_after(at: datetime) -> datetime:
+    return datetime.combine(at.astimezone(IST).date() + timedelta(days=1), time(), IST)
 
 
 def _grouped(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:

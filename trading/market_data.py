@@ -1,8 +1,9 @@
 """The last tick of every instrument: the cache is written first, then subscribers are told."""
 
 import math
+import operator
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
@@ -17,7 +18,6 @@ _ORDER: Final = struct.Struct("<8xq160xq32xH")  # of a row: ltt, exchange_ts, pa
 _RECEIVED: Final = struct.Struct("<184xd")  # of a row
 CLOCK_SET_BACK: Final = 60_000  # ms; an exchange's clock this much older is a new epoch, not late
 TRADE_AHEAD: Final = 60_000  # ms; a trade this much later than its own frame orders nothing
-NO_GENERATION: Final = -2  # of no batch
 LATE_FOR: Final = 5.0  # seconds that a late tick can be late; longer, and what is held was wrong
 
 # Where each part lies in a tick, its age too, so that a part left out keeps what was known.
@@ -153,6 +153,18 @@ def _places(parts: int) -> tuple[slice, ...]:
     return tuple(place for part, places in _PLACES.items() if parts & part for place in places)
 
 
+@dataclass(frozen=True, slots=True)
+class _Sleep:
+    """Until when (monotonic seconds) what was received is of before it, and how long it was.
+
+    What the connection of this generation tells may have waited in its socket all the while.
+    """
+
+    until: float
+    seconds: float
+    generation: int
+
+
 class MarketDataService:
     """Owns the board. `ticks` carries every tick that is news, `late` what is only for the record.
 
@@ -170,8 +182,7 @@ class MarketDataService:
         self._board = Board()
         self._generation = -1
         self._newest: Tick | None = None  # with a price, and not late
-        self._slept: tuple[float, float] | None = None  # until when (monotonic), for how long
-        self._doubted = NO_GENERATION  # what this connection tells may be of before the sleep
+        self._sleeps: list[_Sleep] = []  # of this run, oldest first
 
     def publish(self, batch: Batch) -> None:
         applied = self._board.apply(
@@ -179,36 +190,35 @@ class MarketDataService:
         )
         self._generation = batch.generation
         self._newest = _newest_price(applied.believed(batch.ticks), self._newest)
-        if batch.generation == self._doubted and self._slept is not None and batch.ticks:
-            self._slept = (batch.ticks[-1].received, self._slept[1])
+        if self._sleeps and batch.ticks:
+            self._doubt(batch)
         self.published += len(applied.news)
         self.repeated += applied.repeated
         if applied.late:
             self.late_count += len(applied.late)
             self.late.emit(applied.late)
-        if applied.news:
-            self.ticks.emit(applied.news)
+        if applied.news:  # as old as `last` says, or what waited in the socket would be live
+            self.ticks.emit([self._aged(t) for t in applied.news] if self._sleeps else applied.news)
 
     def slept(self, seconds: float) -> None:
         """Count the time in which the machine slept, and its monotonic clock with it.
 
         Whatever was received until now is so much older than that clock says, and so is what still
-        comes over the connection of before: only the next one is believed. Called again, it takes
-        the place of what was said before.
+        comes over the connection of before: only the next one is believed. Each sleep adds to what
+        earlier ones made older.
         """
-        self._slept = (self._clock.monotonic(), seconds)
-        self._doubted = self._generation
+        self._sleeps.append(_Sleep(self._clock.monotonic(), seconds, self._generation))
 
     def did_not_sleep(self) -> None:
-        """Take back what `slept` said: the wall clock was set, and no time had passed."""
-        self._slept, self._doubted = None, NO_GENERATION
+        """Take back what `slept` said last: the wall clock was set, and no time had passed."""
+        self._sleeps.pop()
 
     @property
     def is_doubted(self) -> bool:
         """Whether the machine slept and no price came since, over another connection."""
-        if self._slept is None:
+        if not self._sleeps:
             return False
-        return self._newest is None or self._newest.received <= self._slept[0]
+        return self._newest is None or self._slept_since(self._newest.received) > 0
 
     def newest(self) -> Tick | None:
         """Return the last tick with a price, of any instrument, with its times as they came."""
@@ -216,7 +226,7 @@ class MarketDataService:
 
     def last(self, instrument_key: str) -> Tick | None:
         tick = self._board.get(instrument_key)
-        return tick if tick is None or self._slept is None else _older(tick, *self._slept)
+        return tick if tick is None or not self._sleeps else self._aged(tick)
 
     def price_age(self, instrument_key: str) -> float | None:
         """Return seconds since a price of this instrument arrived, None if none ever did."""
@@ -233,8 +243,7 @@ class MarketDataService:
         if self._newest is None:
             return None
         heard = self._newest.received
-        slept = self._slept[1] if self._slept is not None and heard <= self._slept[0] else 0.0
-        return self._clock.monotonic() - heard + slept
+        return self._clock.monotonic() - heard + self._slept_since(heard)
 
     def fresh_price(self, instrument_key: str, *, within: float) -> float:
         """Return the ltp if it arrived within so many seconds, else NaN: unknown, never old."""
@@ -246,16 +255,29 @@ class MarketDataService:
     def __len__(self) -> int:
         return len(self._board)
 
+    # inside
+
+    def _doubt(self, batch: Batch) -> None:
+        """Count as of before a sleep what comes over a connection that it interrupted."""
+        until = batch.ticks[-1].received
+        self._sleeps = [
+            replace(s, until=until) if s.generation == batch.generation else s for s in self._sleeps
+        ]
+
+    def _slept_since(self, received: float) -> float:
+        """Return the seconds slept since something was received; 0 if that is not known (NaN)."""
+        return sum(s.seconds for s in self._sleeps if received <= s.until)
+
+    def _aged(self, tick: Tick) -> Tick:
+        """Return it with each part as much older as was slept since it was received; NaN stays."""
+        times = (tick.received, tick.price_received, tick.book_received, tick.greeks_received)
+        slept = [self._slept_since(received) for received in times]
+        if not any(slept):
+            return tick
+        moved = map(operator.sub, times, slept)
+        return Tick._make((*tick[: _TIMES.start], *moved, *tick[_TIMES.stop :]))
+
 
 def _newest_price(ticks: list[Tick], before: Tick | None) -> Tick | None:
     """Return the last of these that told a price; a book alone is not a price."""
     return next((t for t in reversed(ticks) if t.parts & _PRICE), before)
-
-
-def _older(tick: Tick, until: float, seconds: float) -> Tick:
-    """Return it with each part that was received until then so many seconds older; NaN stays."""
-    times = (tick.received, tick.price_received, tick.book_received, tick.greeks_received)
-    if not any(received <= until for received in times):
-        return tick
-    moved = (received - seconds if received <= until else received for received in times)
-    return Tick._make((*tick[: _TIMES.start], *moved, *tick[_TIMES.stop :]))

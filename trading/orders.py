@@ -303,36 +303,19 @@ class OrderManager:
             raise refused
         return self._known(order_id)
 
-    async def cancel_all(self, account: str) -> list[Order]:
-        """Ask to cancel everything that works; return it as it is known then.
+    async def cancel_in_turn(self, order_id: str) -> Order:
+        """Cancel, and again where the limit of calls was in the way, as it is with many at once.
 
-        Each is tried, and tried again where the limit of calls was in the way, before VigilError
-        tells of those that certainly still work. What is in doubt cannot be cancelled: it is
-        returned as it is.
+        Raises what `cancel` raises; RateLimited only for a limit that does not pass soon.
         """
-        found = self.working(account)
-        tries = (self._cancel_in_turn(order.id) for order in found if order.children)
-        failed = [f for f in await asyncio.gather(*tries) if f]
-        if failed:
-            raise VigilError(f"{len(failed)} of {len(found)} orders still work: {failed[0]}")
-        return [self._known(order.id) for order in found]
-
-    async def _cancel_in_turn(self, order_id: str) -> str:
-        """Return in words why it could not be cancelled, empty if it was asked for."""
-        words = ""
         for _ in range(2 * self._patience.looks):
             try:
-                await self.cancel(order_id)
-            except Denied:  # there is nothing left to cancel
-                return ""
+                return await self.cancel(order_id)
             except RateLimited as error:
-                words = str(error)
+                if error.retry_after > self._patience.longest:
+                    raise
                 await self._sleep(error.retry_after)
-            except VigilError as error:
-                return str(error)
-            else:
-                return ""
-        return words
+        return await self.cancel(order_id)
 
     # finding out
 

@@ -11,6 +11,7 @@ from trading.paper_book import Row
 from trading.paper_margin import intrinsic
 
 DAY: Final = timedelta(days=1)
+SETTLED: Final = "settled at expiry"  # how the message of an order begins that ends an expired one
 AROUND_THE_CLOSE: Final = timedelta(minutes=15)  # how old the price may be that settles an expiry
 
 
@@ -110,5 +111,5 @@ def settlement(
     side = Side.SELL if row.quantity > 0 else Side.BUY
     price = round(intrinsic(instrument, level), 2)
     worth = "the level" if instrument.type is InstrumentType.FUTURE else "intrinsic value"
-    words = f"settled at expiry: {worth} {price:.2f}, {name} at {level:.2f}"
+    words = f"{SETTLED}: {worth} {price:.2f}, {name} at {level:.2f}"
     return Settlement(side, abs(row.quantity), price, words)

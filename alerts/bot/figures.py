@@ -9,8 +9,6 @@ from trading.model import Instrument, segment_of
 from trading.positions import Value
 from trading.trust import STALE_AFTER
 
-SILENT: float = 10.0  # seconds without a look of the watch, and nobody watches
-
 
 def age(seconds: float) -> str:
     """Return `0.3 s`, `43 s`, `2 min 10 s`."""
@@ -72,12 +70,21 @@ def reservations(desk: Desk) -> list[str]:
     said = []
     if why := unread(desk):
         said.append(f"✖ {why}: there may be positions and orders that the desk does not know")
-    for name in _accounts(desk):
-        books = desk.positions.books(name)
+    for account in _accounts(desk):
+        books = desk.positions.books(account)
         if books.failed and books.checked is not None:
             last = words.moment(books.checked, desk.clock.now())
-            said.append(f"✖ the books of {name} were last read at {last}: {books.failed}")
+            said.append(f"✖ the books of {account} were last read at {last}: {books.failed}")
+        apart = [row for row in books.rows if row.agree is False]
+        if apart:
+            what = ", ".join(f"{name(desk, r.instrument_key)} ({r.reason})" for r in apart)
+            said.append(f"✖ the broker's book of {account} differs in {what}: look at Positions")
     return said
+
+
+def differs(desk: Desk) -> bool:
+    """Return whether a broker's book says something else than our own count."""
+    return any(desk.positions.differs(account) for account in _accounts(desk))
 
 
 def _accounts(desk: Desk) -> list[str]:

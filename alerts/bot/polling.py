@@ -121,10 +121,10 @@ class Polling:
         self._take(updates, backlog=backlog)
 
     def _take(self, updates: Sequence[Update], *, backlog: bool) -> None:
-        self._last = self._clock.now()
         self._offset = updates[-1].update_id + 1 if updates else self._offset or 0
         self._count += len(updates)
         if updates:
+            self._last = self._clock.now()
             self.heard.emit(Heard(tuple(updates), backlog))
 
     async def _wait(self, trouble: VigilError) -> None:

@@ -5,30 +5,24 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-from telegram import (
-    InlineKeyboardButton,
-    InlineKeyboardMarkup,
-    ReplyKeyboardMarkup,
-)
+from telegram import InlineKeyboardMarkup, ReplyKeyboardMarkup
 from telegram.constants import ParseMode
 from telegram.error import BadRequest as BadRequestError
 from telegram.error import TelegramError
 
 from alerts import words
 from alerts.bot.answer import Answer
+from alerts.bot.keys import keyboard
 from alerts.bot.markup import CAPTION, Block, Table, caption, messages
-from alerts.bot.wire import Wire, in_our_words
+from alerts.bot.wire import UNCHANGED, Wire, in_our_words
 from trading.desk import World
 from trading.errors import RateLimited, VigilError
-from trading.health import Button
 
 log = logging.getLogger(__name__)
 
-DATA: Final = 64  # bytes that a button may carry
 NOTICE: Final = 190  # characters of what shows over the chat for a moment
 LONGEST_WAIT: Final = 10.0  # seconds that an answer is held back for Telegram's limit
 KEYS: Final = (("/status", "/pos", "/pnl"), ("/orders", "/health", "/check"), ("/ack", "/help"))
-UNCHANGED: Final = "not modified"
 
 
 class Replies:
@@ -138,19 +132,6 @@ class Replies:
             await call
         except TelegramError as error:
             _log(error)
-
-
-def keyboard(rows: Sequence[Sequence[Button]]) -> InlineKeyboardMarkup | None:
-    """Return the keys below a message; a command that is too long for one is left out."""
-    keys = [
-        [
-            InlineKeyboardButton(button.words, callback_data=button.command)
-            for button in row
-            if 0 < len(button.command.encode()) <= DATA
-        ]
-        for row in rows
-    ]
-    return InlineKeyboardMarkup([row for row in keys if row]) if any(keys) else None
 
 
 def _below(answer: Answer) -> InlineKeyboardMarkup | ReplyKeyboardMarkup | None:

@@ -42,6 +42,7 @@ LONGEST: Final = 240  # characters of a foreign error that are told on
 UNTOLD: Final = 5.0  # seconds, after a 429 that does not say
 LONG_POLL: Final = 15.0  # seconds
 UNSPOKEN: Final = "chat not found"  # to a chat that never said anything to the bot
+UNCHANGED: Final = "not modified"  # an edit to what the message says already
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 CONNECTIONS: Final = 8
 # What failed before a byte was sent: nothing can have arrived.

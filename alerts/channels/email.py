@@ -15,6 +15,7 @@ from email.utils import format_datetime
 from typing import Final, Literal
 
 from alerts import words
+from alerts.event import event_id
 from trading.errors import (
     BadRequest,
     CannotStart,
@@ -124,7 +125,7 @@ def compose(letter: Letter, server: EmailServer) -> EmailMessage:
     mail["To"] = ", ".join(server.to)
     mail["Date"] = format_datetime(alert.at)
     domain = server.sender.rpartition("@")[2].strip("<> ")
-    mail["Message-ID"] = f"<vigil.{alert.name.lower()}.{alert.at:%Y%m%d%H%M%S}@{domain}>"
+    mail["Message-ID"] = f"<vigil.{event_id(alert).lower()}@{domain}>"
     mail["Auto-Submitted"] = "auto-generated"
     body = [words.plain(alert)]
     if server.home:

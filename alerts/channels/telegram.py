@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from telegram import InlineKeyboardButton, InlineKeyboardMarkup
+from telegram import InlineKeyboardMarkup
 from telegram.constants import ParseMode
 from telegram.error import BadRequest as BadRequestError
 from telegram.error import TelegramError
 
 from alerts import words
+from alerts.bot.keys import keyboard
 from alerts.bot.markup import Text, messages
-from alerts.bot.wire import Wire, in_our_words
+from alerts.bot.wire import UNCHANGED, Wire, in_our_words
 from trading.errors import BadRequest, RateLimited, Refused, Retryable, Unanswered, VigilError
 from trading.health import Alert, Button, Occasion, Severity
 from trading.health_ports import Letter, Person
@@ -21,9 +22,7 @@ from trading.signal import Signal
 
 log = logging.getLogger(__name__)
 
-DATA: Final = 64  # bytes that a button may carry
 IN_A_ROW: Final = 3  # buttons
-UNCHANGED: Final = "not modified"
 UNDER_WAY: Final = 100  # letters whose progress is remembered
 
 
@@ -132,7 +131,7 @@ class TelegramChannel:
     async def _send_to(self, chat: int, letter: Letter, place: _Progress, *, keys: bool) -> None:
         alert = letter.alert
         title, lines = headline(alert), (Text((*alert.lines, footer(alert))),)
-        marks = keyboard(buttons_of(alert)) if keys else None
+        marks = keyboard(in_rows(buttons_of(alert))) if keys else None
         try:
             before = read_reference(letter.edits).get(chat, ())
             parts = messages(title, lines)
@@ -227,14 +226,8 @@ def buttons_of(alert: Alert) -> tuple[Button, ...]:
     return (Button("Ack", f"ack {alert.name}"), Button("Mute 1h", f"mute 1h {alert.key}"))
 
 
-def keyboard(buttons: Sequence[Button]) -> InlineKeyboardMarkup | None:
-    keys = [
-        InlineKeyboardButton(button.words, callback_data=button.command)
-        for button in buttons
-        if 0 < len(button.command.encode()) <= DATA
-    ]
-    rows = [keys[n : n + IN_A_ROW] for n in range(0, len(keys), IN_A_ROW)]
-    return InlineKeyboardMarkup(rows) if rows else None
+def in_rows(buttons: Sequence[Button]) -> list[Sequence[Button]]:
+    return [buttons[n : n + IN_A_ROW] for n in range(0, len(buttons), IN_A_ROW)]
 
 
 def reference(sent: dict[int, list[int]]) -> str:

@@ -16,6 +16,7 @@ from typing import Final
 
 import httpx
 
+from alerts.event import event_id
 from trading.errors import (
     BadRequest,
     CannotStart,
@@ -51,11 +52,11 @@ def create(settings: WebhookTarget) -> "WebhookChannel | None":
     if not settings.url:
         return None
     if not settings.secret:
-        raise CannotStart("[webhook] needs a secret: what is posted is signed")
+        raise CannotStart("[webhook] needs a secret, to sign with: set VIGIL_WEBHOOK__SECRET")
     try:
         url = httpx.URL(settings.url)
     except httpx.InvalidURL as error:
-        raise CannotStart(f"[webhook] url {settings.url!r}: {error}") from None
+        raise CannotStart(f"[webhook] url: {error}") from None  # its path may be a secret
     if not url.host or url.userinfo or url.scheme not in ("https", "http"):
         raise CannotStart(
             f"[webhook] url {url.host!r}: https://HOST/PATH without user and password"
@@ -184,11 +185,6 @@ def is_public(address: str) -> bool:
         if inner is not None:
             return is_public(str(inner))
     return ip.is_global and not ip.is_multicast
-
-
-def event_id(alert: Alert) -> str:
-    """Return what a second copy has in common with the first, in whatever database file."""
-    return f"{alert.name}-{alert.at:%Y%m%dT%H%M%S}"
 
 
 def body_of(alert: Alert) -> bytes:

@@ -16,12 +16,20 @@ def check(sight: Sight) -> Iterator[Finding]:
         return
     held = {each.instrument_key for each in sight.held}
     yours = [key for key in due if key in held]
+    grave = bool(yours) or sight.blindfold
     yield Finding(
         rule="no_data",
         component=Component.MARKET_FEED,
-        severity=Severity.WARNING if yours else Severity.INFO,
+        severity=Severity.WARNING if grave else Severity.INFO,
         what=f"no data for {count(len(due), 'instrument')}",
-        meaning=f"You hold {len(yours)} of them" if yours else "You hold none of them",
+        meaning=_meaning(sight, len(yours)),
         act="Look whether they still trade: an expired one has no prices",
         instruments=due,
     )
+
+
+def _meaning(sight: Sight, yours: int) -> str:
+    if not sight.unread:
+        return f"You hold {yours or 'none'} of them"
+    known = f"You hold {yours} of them, perhaps more" if yours else "You may hold some of them"
+    return f"{known}: {sight.unread}"

@@ -40,7 +40,8 @@ def _what(feed: FeedSight, *, silent: bool) -> str:
 def _meaning(sight: Sight) -> str:
     held = [each for each in sight.held if each.is_open]
     if not held:
-        return "No new price comes in; no position is open in that market"
+        known = sight.not_known if sight.unread else "no position is open in that market"
+        return f"No new price comes in; {known}"
     blind = sum(each.blind is not None for each in held)
     if not blind:
         return f"{count(len(held), 'open position')}: prices are asked for one by one meanwhile"

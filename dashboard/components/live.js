@@ -201,7 +201,7 @@ export default {
     },
     drawHeader(now) {
       const away = now === null ? performance.now() - this.born : now - this.newest;
-      let [level, text] = this.light || ["waiting", "CONNECTING"];
+      let [level, text] = this.light || ["starting", "CONNECTING"];
       if (["live", "late", "care", "stale"].includes(level) && now !== null) {
         const heard = this.heard === null ? Infinity : now - this.heard;
         const aged = heard > this.staleAfter ? "stale" : heard > this.liveWithin ? "late" : "live";

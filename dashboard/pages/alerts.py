@@ -49,7 +49,7 @@ def build(desk: Desk, tab: Tab) -> None:
         _tabs(page)
         Inbox(tab.board, AlertActs(tab.board, tab.say))
         with ui.element("div").classes("v-alerts-rules"):
-            draw_ways(tab)
+            draw_ways(tab, room)
             Listeners(tab, room.people, room.pairing)
             draw_routes(tab, room.routes)
         with ui.element("div").classes("v-alerts-chat"):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -28,6 +29,9 @@ CLOSED_CODES: Final = frozenset({"UDAPI100072", "UDAPI100074"})  # 00:00 to 05:3
 CLOSED_RETRY: Final = 900.0  # seconds; one look a quarter of an hour is enough in the night
 NO_RETRY_AFTER: Final = 30.0  # seconds, where a 429 does not say
 BROKER_HOSTS: Final = ("upstox.com",)
+
+# Where half of a character may be, escaped or raw: Python's JSON lets it through.
+_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
 
 # What reading an answer of another shape ends in; Python's JSON knows Infinity, which is no int.
 _OTHER_SHAPE: Final = (
@@ -154,11 +158,26 @@ def data_of(answer: Answer, what: str, *, bare: bool = False) -> Any:
 
 
 def parsed(body: bytes) -> Any:
-    """Return what the JSON holds, None where it is none."""
+    """Return what the JSON holds, None where it is none.
+
+    Half a character, which no database and no page can take, comes as a question mark.
+    """
     try:
-        return json.loads(body)
+        found = json.loads(body)
+        return _plain(found) if _HALF.search(body) else found
     except (ValueError, RecursionError):  # a hundred thousand brackets are the latter
         return None
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode()
+        case list():
+            return [_plain(item) for item in value]
+        case dict():
+            return {_plain(key): _plain(item) for key, item in value.items()}
+    return value
 
 
 def _refusal(answer: Answer, what: str) -> VigilError:

@@ -21,14 +21,15 @@ class UpstoxHistory:
     async def minutes(self, instrument_key: str, first: date, last: date) -> list[Candle]:
         """Return the minutes of these Indian days, oldest first, of 28 days before today at most.
 
-        One call, or two where the days end today.
+        One call, two where the days end today, none where they are all further back.
         """
         today = self._clock.now().astimezone(IST).date()
         found: list[Candle] = []
         if first < today:
             since = max(first, date.fromordinal(today.toordinal() - LONGEST))
             until = min(last, date.fromordinal(today.toordinal() - 1))
-            found += await self._rest.candles(instrument_key, since, until)
+            if since <= until:
+                found += await self._rest.candles(instrument_key, since, until)
         if last >= today:
             found += await self._rest.intraday_candles(instrument_key)
         return found

@@ -17,6 +17,7 @@ from feeds.upstox.market_protocol import Decoded, MarketDecoder
 from feeds.upstox.rest import UpstoxRest
 from feeds.upstox.token import TokenStore, mark
 from trading.clock import Clock
+from trading.errors import BadAnswer
 from trading.histogram import Histogram
 from trading.model import Batch, Mode, Part, Tick, segment_of
 from trading.ports import FeedStats
@@ -24,6 +25,7 @@ from trading.ports import FeedStats
 log = logging.getLogger(__name__)
 
 PROBED: Final = 20  # instruments asked over REST when the feed is silent
+FRAMES_KEPT: Final = 16  # the last ones with prices, which tell what trades
 ASKED_ANEW: Final = 64  # requests that may wait for the feed's thread
 _PRICE: Final = int(Part.PRICE)
 # What the exchange says of a segment that does not trade. A word we do not know is none of these.
@@ -174,6 +176,7 @@ class _Listener:
         self.arrival, self.decoding = Histogram(), Histogram()
         self._clock = clock
         self._decoder = MarketDecoder(is_mock=is_mock)
+        self._priced: deque[list[Tick]] = deque(maxlen=FRAMES_KEPT)
         self._frames = self._bytes = 0
 
     def opened(self, generation: int) -> None:
@@ -213,6 +216,7 @@ class _Listener:
             self.demand.answered(ticks)
             self.inbox.put(Batch(ticks, generation))
         if any(tick[28] & _PRICE for tick in ticks):
+            self._priced.append(ticks)
             self.seen.traded_at = decoded.exchange_ts
             return Heard.PRICES
         return Heard.GARBAGE if decoded.undecodable else Heard.OTHER
@@ -241,12 +245,27 @@ class _Listener:
         return kept
 
     def missed_trades(self, rest: UpstoxRest) -> bool:
-        """Ask the broker whether there was a trade after the last price that we were sent."""
-        keys = list(self.wish.allowed.modes)[:PROBED]
+        """Ask the broker whether there was a trade after the last price that we were sent.
+
+        Raises BadAnswer if the quotes tell of no trade at all: that proves no quiet market.
+        """
+        keys = self._telling()
         quotes = [quote for quote in rest.quotes_now(keys) if quote.instrument_key in keys]
-        missed = any(quote.last_trade_time > self.seen.traded_at for quote in quotes)
+        trades = [quote.last_trade_time for quote in quotes if quote.last_trade_time > 0]
+        if not trades:
+            raise BadAnswer("quotes: the broker's answer tells of no trade")
+        missed = max(trades) > self.seen.traded_at
         self.quiet_at = None if missed else time.monotonic()
         return missed
+
+    def _telling(self) -> list[str]:
+        """Return whom to ask about: half of them what traded last, then what was wanted first."""
+        wish = self.wish.allowed.modes
+        traded: dict[str, int] = {}
+        for ticks in self._priced:
+            traded |= {t[0]: t[2] for t in ticks if t[28] & _PRICE and t[0] in wish}
+        latest = sorted(traded, key=traded.__getitem__, reverse=True)
+        return list(dict.fromkeys([*latest[: PROBED // 2], *wish]))[:PROBED]
 
     def subscribed(self) -> Mapping[Mode, int]:
         counts = dict.fromkeys(Mode, 0)

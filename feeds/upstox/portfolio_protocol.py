@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
+from feeds.upstox.answers import parsed
 from trading.hours import IST
 from trading.model import UNKNOWN
 from trading.order import (
@@ -26,7 +27,6 @@ from trading.order import (
     Side,
     Validity,
 )
-
 
 Update = BrokerOrder | BrokerPosition | BrokerHolding
 Word = TypeVar("Word")
@@ -85,6 +85,7 @@ class Rows:
         self.unknown: Counter[str] = Counter()  # "status 'frozen'" -> times
         self.strange = 0  # their sum, which another thread may read
         self._account = account
+        self._logger = logging.getLogger(f"{__name__}.{account}")
         self._is_mock = is_mock
 
     def order(self, row: Any) -> BrokerOrder:
@@ -188,8 +189,8 @@ class Rows:
         """
         try:
             row = orjson.loads(frame)
-        except orjson.JSONDecodeError as error:
-            raise Unreadable("not JSON") from error
+        except orjson.JSONDecodeError:  # be it for half a character in words of somebody
+            row = parsed(frame)
         match row.get("update_type") if isinstance(row, dict) else None:
             case "order":
                 return self.order(row)
@@ -226,7 +227,7 @@ class Rows:
         if name not in self.unknown:
             if len(self.unknown) >= WORDS_KEPT:
                 name = "others"
-            self._log.warning("%s: the broker's %s is new to us", self._account, name)
+            self._logger.warning("%s: the broker's %s is new to us", self._account, name)
         self.unknown[name] += 1
         self.strange += 1
 

@@ -53,8 +53,9 @@ KEPT_ALIVE: Final = 60.0  # seconds that a connection waits for the next order, 
 BROKER: Final = "https://api.upstox.com"
 ORDERS: Final = "https://api-hft.upstox.com"  # where the broker takes single orders
 
-# (calls, seconds), for each user. The windows are a little longer than the broker's, who counts
-# arrivals: of calls that left in time, a fast one after a slow one was refused with 429.
+# (calls, seconds): LIMITS for each user and API, those of orders for each user. The windows are a
+# little longer than the broker's, who counts arrivals: of calls that left in time, a fast one after
+# a slow one was refused with 429.
 LIMITS: Final = ((50, 1.1), (500, 60.5), (2000, 1801.0))
 ORDER_LIMITS: Final = ((10, 1.1), (500, 60.5), (2000, 1801.0))
 SEVERAL_LIMITS: Final = ((4, 1.1), (40, 60.5), (160, 1801.0))  # of calls with several orders

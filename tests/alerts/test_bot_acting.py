@@ -7,11 +7,11 @@ import pytest
 from alerts.bot.bot import NO_ORDERS
 from simulator.telegram_chat import OWNER
 from tests.alerts.bot_rig import Rig, person, talking, until
-from tests.dashboard.dealing import deal, read, send
+from tests.dashboard.dealing import deal, foreign, read, send
 from tests.dashboard.fakes import CALL, MAIN, PUT
 from tests.trading.scripted import After
 from trading.desk import World
-from trading.errors import Retryable, Unanswered
+from trading.errors import RateLimited, Retryable, Unanswered
 from trading.order import Account, OrderStatus, OrderType, Side
 
 
@@ -225,6 +225,28 @@ async def test_a_rejected_exit_is_told_with_what_is_still_open() -> None:
         assert "STILL OPEN: NIFTY 27 NOV 24000 CE long 1 lot (75)" in said
 
 
+async def test_a_book_that_differs_is_no_word_that_nothing_is_open() -> None:
+    """The broker holds what our own count does not: a reply must not say that all is flat."""
+    async with talking() as rig:
+        await held(rig, (CALL, 75))
+        rig.broker.held = [foreign(50, key=PUT)]
+        await read(rig.desk)
+        question = await rig.asks("/exit 1")
+        await rig.press(question, "Exit")
+        closed = await receipt(rig, question.number)
+        said = {name: (await rig.asks(name)).text.plain for name in ("/flatten", "/status", "/pos")}
+
+    for words in (closed, said["/flatten"], said["/pos"]):
+        assert "✖ the broker's book of main differs in NIFTY 27 NOV 24000 PE (the broker" in words
+        assert "says 50 (once), we count 0" in words
+        assert ": look at Positions" in words
+    assert "By our own count nothing of it is open any more." in closed
+    assert "So nothing was sent: look at what the broker shows" in said["/flatten"]
+    assert "Nothing is open" not in said["/flatten"]
+    assert "0 positions open by our own count (the broker's differs: /pos)" in said["/status"]
+    assert "POSITIONS  0 open by our own count" in said["/pos"]
+
+
 async def test_orders_are_cancelled_one_by_one_or_all() -> None:
     async with talking() as rig:
         first = await send(rig.desk, 75, order_type=OrderType.LIMIT, price=90.0)
@@ -243,6 +265,29 @@ async def test_orders_are_cancelled_one_by_one_or_all() -> None:
         await rig.press(question, "✅ Cancel 1")
         assert "CANCELLED 1 of 1" in await receipt(rig, question.number)
         assert rig.desk.orders.working() == []
+
+
+async def test_an_order_whose_cancel_met_the_limit_of_calls_does_not_stay_after_a_flatten() -> None:
+    async with talking() as rig:
+        await held(rig, (CALL, 75))
+        fills, rig.broker.fills = rig.broker.fills, {}
+        adding = await send(rig.desk, 75, order_type=OrderType.LIMIT, price=90.0)
+        rig.broker.fills = fills
+        question = await rig.asks("/flatten")
+        cancel, asked = rig.broker.cancel, []
+
+        async def once_too_often(number: str) -> None:
+            asked.append(number)
+            if len(asked) == 1:
+                raise RateLimited("our own limit of orders is reached", retry_after=0.05)
+            await cancel(number)
+
+        rig.broker.cancel = once_too_often  # type: ignore[method-assign]  # the wire, not our code
+        await rig.press(question, "Flatten")
+        said = await receipt(rig, question.number)
+
+    assert "Cancelled 1 of 1 in " in said
+    assert rig.desk.orders.get(adding.id).status is OrderStatus.CANCELLED  # type: ignore[union-attr]
 
 
 async def test_an_order_that_was_filled_meanwhile_is_asked_about_again() -> None:

@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
-from alerts.checklist import NAMES, SETTLES, Checklist, plan, render
+from alerts.checklist import NAMES, Checklist, plan, render
+from alerts.sight import SETTLES
 from tests.alerts.scripted_feeds import MORNING, Bench
 from tests.dashboard.fakes import BANK, MAIN, NIFTY, WEEKDAYS, MemoryCatalogue, instruments
 from trading.accounts import Accounts
@@ -20,8 +21,8 @@ from trading.hours import (
     SpecialSession,
     TradingHours,
 )
-from trading.model import Mode
-from trading.order import BrokerPosition, Product
+from trading.model import Instrument, Mode
+from trading.order import Account, BrokerPosition, Fill, OrderFills, Product, Side
 from trading.ports import FeedState
 
 DAY = date(2025, 11, 26)
@@ -112,7 +113,8 @@ async def test_with_nothing_wrong_all_ten_are_good(gate: Gate) -> None:
     assert words["Calendar"] == "normal"
     assert words["Market feed"] == "a test price after 0.1 s"
     assert words["Disk"] == "20.0 GiB free"
-    assert gate.list.latest == tuple(checks)
+    assert gate.list.latest is not None
+    assert gate.list.latest.checks == tuple(checks)
 
 
 async def refuse_token(gate: Gate) -> None:
@@ -216,6 +218,49 @@ async def test_positions_that_nobody_compared_and_such_that_differ() -> None:
     assert (await gate.bad())["Positions"].words.startswith("main differs from the broker in 1")
 
 
+async def test_what_was_not_compared_since_the_last_fill_is_not_as_the_broker_has_it(
+    gate: Gate,
+) -> None:
+    positions, call = gate.bench.desk.positions, "NSE_FO|45450"
+    done = Fill(
+        "main", "o-1", "t-1", call, Product.INTRADAY, Side.BUY, 75, 100.0, gate.clock.now(),
+        is_mock=True,
+    )  # fmt: skip
+    positions.on_fills(OrderFills("main", "o-1", (done,)))
+
+    checks = {check.name: check for check in await gate.list.run()}
+
+    assert checks["Positions"].good
+    assert checks["Positions"].words.startswith("0 positions as the broker has them, compared ")
+    assert checks["Positions"].words.endswith("; 1 not compared since the last fill")
+
+
+async def test_who_is_refused_and_of_whom_nobody_knows_are_told_apart(gate: Gate) -> None:
+    async def out() -> str:
+        raise TokenRefused("the broker refused the token")
+
+    async def silent() -> str:
+        raise Retryable("no answer in time")
+
+    family = Account("family", "Family", primary=False, is_mock=True)
+    other = Account("other", "Other", primary=False, is_mock=True)
+    desk = gate.bench.desk
+    brokers = dict.fromkeys(("main", "family", "other"), desk.accounts.brokers["main"])
+    accounts = Accounts(
+        [MAIN, family, other],
+        clock=gate.clock,
+        brokers=brokers,
+        sign_in={"main": gate.signed_in, "family": out, "other": silent},
+        latch=desk.accounts.latch,
+    )
+    await accounts.check()
+    gate.bench.desk = replace(desk, accounts=accounts)
+
+    checks = {check.name: check for check in await gate.made().run()}
+
+    assert checks["Token"].words == "refused: family; not known yet: other"
+
+
 async def test_without_a_phone_and_on_paper_the_lines_say_so(gate: Gate) -> None:
     desk = replace(gate.bench.desk, portfolio_feeds={})
     made = Checklist(
@@ -297,7 +342,7 @@ async def course(gate: Gate, start: datetime, minutes: int) -> list[tuple[str, i
     for minute in range(minutes):
         gate.clock.step_wall((start + timedelta(minutes=minute) - gate.clock.now()).total_seconds())
         await gate.list.morning()
-        now = (len(gate.told), gate.list.latest_at is not None)
+        now = (len(gate.told), gate.list.latest is not None)
         if not seen or seen[-1][1:] != now:
             seen.append((f"{gate.clock.now().astimezone(IST):%H:%M}", *now))
     return seen
@@ -336,6 +381,39 @@ async def test_a_desk_that_was_just_started_knows_its_books_before_it_tells_of_t
     stuck.clock.advance(SETTLES)  # what is not known by then is worth telling
     await stuck.list.morning()
     assert stuck.told[0].title.startswith("☀️ 09:07 NOT READY")
+
+
+class LockedOnce(MemoryCatalogue):
+    """A list of instruments on a disk that cannot be read the first time."""
+
+    def __init__(self) -> None:
+        super().__init__(instruments())
+        self.fails = True
+
+    async def options(self, underlying_key: str) -> list[Instrument]:
+        if self.fails:
+            self.fails = False
+            raise Retryable("database is locked")
+        return await super().options(underlying_key)
+
+
+@pytest.mark.parametrize(("at", "messages"), [(time(9, 0), 0), (time(9, 5), 1)])
+async def test_a_disk_that_fails_once_does_not_cost_the_days_list(at: time, messages: int) -> None:
+    gate = Gate(datetime.combine(DAY, at, IST))
+    await gate.ready()
+    gate.bench.desk = replace(gate.bench.desk, catalogue=LockedOnce())
+    gate.list = gate.made()
+    gate.clock.advance(SETTLES)
+
+    with pytest.raises(Retryable):  # the job fails, and that is told
+        await gate.list.morning()
+    assert gate.list.latest is None
+    for _ in range(3):
+        gate.clock.advance(1)
+        await gate.list.morning()
+
+    assert gate.list.latest is not None
+    assert len(gate.told) == messages
 
 
 async def test_on_a_weekend_nothing_is_sent() -> None:

@@ -61,7 +61,7 @@ def test_after_an_absence_everything_else_is_one_line() -> None:
 
     assert parcel is not None
     told = parcel.letter.alert
-    assert told.title == "While telegram was away: 3 fills, 1 market feed incident (42 s)"
+    assert told.title == "Sent late: 3 fills, 1 market feed incident (42 s)"
     assert len(parcel.covers) == 5
     assert told.lines[0] == "12:00:00 ✅ FILLED  SELL 2 lots"
     assert told.is_mock
@@ -82,7 +82,7 @@ def test_what_was_held_for_the_morning_says_so() -> None:
     parcel = plan(held, NOON + timedelta(hours=8), room=True, storm_line=True).parcel
 
     assert parcel is not None
-    assert parcel.letter.alert.title == "Kept for you in the quiet hours: 2 fills"
+    assert parcel.letter.alert.title == "From your quiet hours: 2 fills"
 
 
 def test_one_late_message_is_sent_as_it_is() -> None:

@@ -174,7 +174,7 @@ async def test_t02_two_hours_away_loses_nothing_critical_and_folds_the_rest() ->
         assert post.channel.titles == [
             "N1",
             "N2",
-            "While telegram was away: 3 fills, 1 market feed incident (42 s)",
+            "Sent late: 3 fills, 1 market feed incident (42 s)",
             "N8",
             "N9",
         ]
@@ -335,7 +335,7 @@ async def test_info_of_the_night_comes_as_one_message_in_the_morning() -> None:
         assert post.channel.titles == ["N3"]
 
         await post.time.run(0.2 * 3600)
-        assert post.channel.titles[1:] == ["Kept for you in the quiet hours: 2 messages"]
+        assert post.channel.titles[1:] == ["From your quiet hours: 2 messages"]
         assert post.channel.sent[1][1].silent
 
 

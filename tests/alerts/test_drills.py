@@ -17,6 +17,7 @@ from alerts.phone import SimulatedPhone
 from feeds.upstox.simulated_faults import SimulatedFaults
 from simulator.telegram_chat import OWNER, TOKEN
 from simulator.telegram_markup import plain
+from tests.faults.watching import lateness
 from tests.rig import Rig, running
 from trading.errors import Denied, Retryable
 from trading.health import (
@@ -69,6 +70,7 @@ class Stage:
     health: ChannelHealth = field(default_factory=lambda: ChannelHealth("telegram", "ok"))
     journal: ScriptedDrillJournal = field(default_factory=ScriptedDrillJournal)
     said: list[DrillResult] = field(default_factory=list)
+    late: dict[str, float] = field(default_factory=dict)  # how late this machine was in a drill
 
     def drills(self, patience: Patience = PATIENCE, **changes: object) -> FireDrills:
         desk = self.rig.desk
@@ -90,8 +92,10 @@ class Stage:
         return drills
 
     async def done(self, drills: FireDrills, name: str, *, within: float = 20) -> DrillResult:
-        await drills.start(name)
-        await self.rig.until(lambda: drills.running() is None, within=within, what=name)
+        async with lateness() as late:
+            await drills.start(name)
+            await self.rig.until(lambda: drills.running() is None, within=within, what=name)
+        self.late[name] = late.worst
         return drills.results()[name]
 
     def tell(self, component: Component, number: int) -> None:
@@ -178,14 +182,16 @@ async def test_every_drill_ends_green_and_takes_its_fault_back(tmp_path: Path) -
         assert on.journal.kept == dict(drills.results())
         plug, frozen = on.journal.kept["pull the plug"], on.journal.kept["freeze without close"]
         assert plug.detected_after is not None
-        assert plug.detected_after < 0.5
+        assert plug.detected_after < 0.5 + 2 * on.late["pull the plug"]
         assert plug.recovered_after is not None
         assert plug.recovered_after < 5
         assert frozen.detected_after is not None
-        assert 1.0 < frozen.detected_after < 3.0  # the threshold is 1.5 s
+        late = 2 * on.late["freeze without close"]
+        assert 1.0 < frozen.detected_after < 3.0 + late  # the threshold is 1.5 s
         assert frozen.ticks_lost
         assert frozen.ticks_lost > 0
         assert on.journal.kept["Telegram down"].told_after is not None
+        assert on.rig.exchange.book()["requests"] == []  # no drill touches an order
 
 
 async def test_the_stopwatch_hears_the_finding_the_alert_and_the_phone(tmp_path: Path) -> None:
@@ -213,7 +219,8 @@ async def test_the_stopwatch_hears_the_finding_the_alert_and_the_phone(tmp_path:
         assert result.alerts_sent == 1
         assert result.told_after is not None
         assert result.detected_after is not None
-        assert 0.2 <= result.told_after - result.detected_after < 1.2
+        late = 2 * on.late["pull the plug"]
+        assert 0.2 <= result.told_after - result.detected_after < 1.2 + late
 
 
 async def test_a_finding_is_a_sign_and_one_that_was_there_before_is_none(tmp_path: Path) -> None:
@@ -221,11 +228,12 @@ async def test_a_finding_is_a_sign_and_one_that_was_there_before_is_none(tmp_pat
         old = finding("disk", Component.MARKET_FEED)
         on.found = [old]
         drills = on.drills()
-        await drills.start("freeze without close")
-        await asyncio.sleep(0.3)
-        before = drills.running()
-        on.found = [old, finding("no_prices", Component.MARKET_FEED)]
-        await on.rig.until(lambda: on.said[-1].detected_after is not None, within=1)
+        async with lateness() as late:
+            await drills.start("freeze without close")
+            await asyncio.sleep(0.3)
+            before = drills.running()
+            on.found = [old, finding("no_prices", Component.MARKET_FEED)]
+            await on.rig.until(lambda: on.said[-1].detected_after is not None, within=5)
         on.found = [old]
         await on.rig.until(lambda: drills.running() is None, within=15)
 
@@ -233,7 +241,7 @@ async def test_a_finding_is_a_sign_and_one_that_was_there_before_is_none(tmp_pat
         assert before.detected_after is None
         seen = drills.results()["freeze without close"].detected_after
         assert seen is not None
-        assert 0.2 < seen < 1.2
+        assert 0.2 < seen < 1.2 + 2 * late.worst
 
 
 def finding(rule: str, component: Component) -> Finding:
@@ -311,8 +319,6 @@ async def test_a_drill_that_cannot_be_judged_is_denied(tmp_path: Path) -> None:
         with pytest.raises(Denied, match="No prices come at the moment"):
             await drills.start("pull the plug")
         await on.faults.clear()
-
-        assert on.rig.exchange.ledger.summary()["calls"].get("POST /v2/order/place") is None
 
 
 async def test_only_what_this_desk_has_is_offered(tmp_path: Path) -> None:

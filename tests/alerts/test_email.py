@@ -79,8 +79,19 @@ async def test_t03_a_second_copy_is_the_same_mail() -> None:
         await channel.send(letter(number=18))
 
     numbers = [mail["Message-ID"] for mail in server.mails]
-    assert numbers[0] == numbers[1] == "<vigil.a17.20261120063000@example.org>"
+    assert numbers[0] == numbers[1] == "<vigil.a17-20261120t063000@example.org>"
     assert numbers[2] != numbers[0]
+
+
+async def test_what_has_no_number_yet_is_the_same_mail_only_if_it_says_the_same() -> None:
+    """As while the disk refuses: what is told in one look has one time, and all the number 0."""
+    with MailServer() as server:
+        channel = plain(server)
+        for title in ("FEED DOWN", "FEED DOWN", "BOOKS DIFFER"):
+            await channel.send(letter(number=0, title=title))
+
+    first, again, other = (mail["Message-ID"] for mail in server.mails)
+    assert first == again != other
 
 
 @pytest.mark.parametrize(

@@ -212,6 +212,19 @@ async def test_a_restart_ends_what_it_does_not_find_any_more() -> None:
     assert told.title == "NO MORE: " + kept.cause
 
 
+async def test_the_alert_of_its_end_is_counted_with_the_others() -> None:
+    rig = WatchRig()
+    await rig.live(5)
+    rig.feed.goes(FeedState.STALLED, "no price")
+    await rig.run(16)
+    assert only(rig.incidents.open()).alerts == 1
+    rig.feed.comes_back()
+    await rig.live(5)
+
+    over = only(rig.incidents.recent())
+    assert over.alerts == len([told for told in rig.told if told.incident == over.number]) == 2
+
+
 async def test_a_restart_within_an_outage_writes_one_incident() -> None:
     first = WatchRig()
     await first.live(5)

@@ -1,5 +1,6 @@
 """What the CAN TRADE light is made of, and the rows of the Health page."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,10 +16,11 @@ from tests.alerts.test_rules import _order
 from tests.alerts.watch_rig import WatchRig, changed, only
 from tests.dashboard.fakes import CALL
 from trading.books import BookRow
-from trading.errors import Denied
+from trading.errors import Denied, Retryable
 from trading.health import (
     ChannelHealth,
     Check,
+    Checked,
     Component,
     Condition,
     JobHealth,
@@ -93,6 +95,28 @@ async def test_unknown_is_not_good() -> None:
     assert with_(vitals=replace(vitals, loop_lag_max=3_001.0)) == [("Desk", False)]
 
 
+async def test_alerts_that_wait_for_the_disk_are_told_with_the_reason() -> None:
+    rig = WatchRig()
+    await rig.desk.accounts.check()
+    watch = Bell(rig).watch
+    await rig.live(2)
+    assert [check for check in watch.inputs() if not check.good] == []
+
+    rig.journal.refuses = Retryable("the disk is full")
+    rig.feed.goes(FeedState.STALLED, "no price")
+    await rig.run(3)
+    rig.feed.comes_back()
+    await rig.live(3)
+
+    told = only([check for check in watch.inputs() if not check.good])
+    assert told.words == "2 alerts wait to be written down: the disk is full"
+    assert not told.grave
+    rig.journal.refuses = None
+    await rig.teller.look()
+    await asyncio.sleep(0.01)
+    assert [check for check in watch.inputs() if not check.good] == []
+
+
 async def test_a_watch_that_does_not_look_is_grave_and_first() -> None:
     sight = await _sight()
 
@@ -121,6 +145,7 @@ class Bell:
 
     def __init__(self, rig: WatchRig) -> None:
         self.tested: list[str] = []
+        self.last: Checked | None = None
         self.jobs: Sequence[JobHealth] = (JobHealth("quotes", None, None, 3.0, 9, 0, 0),)
         self.watch = WatchDesk(
             rig.desk,
@@ -133,6 +158,7 @@ class Bell:
             checklist=self.checklist,
             test_message=self.test_message,
             recovery=lambda: "idle",
+            checked=lambda: self.last,
         )
 
     async def checklist(self) -> list[Check]:
@@ -166,11 +192,11 @@ async def test_a_row_says_what_is_wrong_and_since_when() -> None:
 
     row = next(h for h in watch.components() if h.component is Component.MARKET_FEED)
     assert row.condition is Condition.DOWN
-    assert row.words == "market feed silent 20 s"
+    assert (row.words, row.matter) == ("market feed silent 20 s", "no_prices")
     assert row.since is not None
     assert len(row.strip) == 60
     others = [h for h in watch.components() if h.component is not Component.MARKET_FEED]
-    assert all(h.condition in WELL for h in others)
+    assert all(h.condition in WELL and not h.matter for h in others)
     assert only(watch.open_incidents()).key == "no_prices"
     assert only(watch.unacknowledged()).key == "no_prices"
     assert watch.counts()[Severity.WARNING] == 1
@@ -238,6 +264,9 @@ async def test_the_rest_is_passed_on() -> None:
 
     assert bell.tested == ["page"]
     assert only(await watch.checklist()).name == "token"
+    assert watch.checked() is None
+    bell.last = Checked(MORNING, ())
+    assert watch.checked() == bell.last
     assert watch.jobs() == bell.jobs
     assert only(watch.channels()).name == "telegram"
     assert watch.alive_age() is None
@@ -254,9 +283,8 @@ async def test_reconnects_are_those_of_today() -> None:
         found = watch.components()
         return next(h.reconnects for h in found if h.component is Component.MARKET_FEED)
 
-    assert today() == 5
     await rig.run(60)
-    assert today() == 0
+    assert today() == 0, "though nobody had a page open yesterday"
     rig.feed.now(reconnects=6)
     await rig.run(1)
     assert today() == 1

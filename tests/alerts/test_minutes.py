@@ -7,7 +7,8 @@ import pytest
 
 from alerts.minutes import MinuteBook, Past, Reading
 from tests.alerts.scripted_feeds import MORNING
-from tests.alerts.watch_rig import ScriptedUptime, WatchRig, only
+from tests.alerts.scripted_journal import ScriptedUptime
+from tests.alerts.watch_rig import WatchRig, only
 from tests.dashboard.fakes import NIFTY
 from trading.errors import Retryable
 from trading.health import Component, Minute, Uptimes

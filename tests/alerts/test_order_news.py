@@ -294,6 +294,31 @@ async def test_an_order_from_elsewhere_says_so() -> None:
     assert told.title.endswith("NIFTY 28 NOV 24000 CE · from elsewhere")
 
 
+async def test_what_paper_execution_does_of_itself_is_not_from_elsewhere() -> None:
+    room = Room()
+    order = elsewhere(room, room.clock.now())
+    squared = replace(order, children=(replace(order.children[0], tag="square-off"),))
+    room.step(squared, WORKING, message="no live price: nothing is filled, the order rests")
+
+    [told] = await room.look()
+
+    assert told.title.endswith("NIFTY 28 NOV 24000 CE · squared off before the close")
+
+
+async def test_what_turns_out_to_be_our_own_order_is_not_told_as_not_placed() -> None:
+    room = Room()
+    twin = room.step(room.order(external=True), WORKING)
+    assert len(await room.look()) == 1
+    room.step(twin, OrderStatus.NOT_PLACED, message="this is our own order vig-2")
+    own = room.order(2)
+    room.step(own, OrderStatus.NOT_PLACED, message="the broker has no such order")
+
+    [told] = await room.look()
+
+    assert told.key == "order vig-2"
+    assert await room.look() == []
+
+
 async def test_what_was_over_elsewhere_in_the_morning_is_no_news_at_noon() -> None:
     room = Room()
     room.step(elsewhere(room, room.clock.now() - timedelta(hours=2)), FILLED, 150)
@@ -386,6 +411,18 @@ async def test_a_leg_that_is_left_is_critical_and_says_which() -> None:
     assert told.lines[0] == "leg 1: 75 sold (circuit) · 09:30:00"
     assert told.lines[1].startswith("Leg 2 was rejected. Act now")
     assert (told.link, told.key) == ("/baskets", "basket b1")
+
+
+async def test_orders_and_baskets_on_paper_are_made_up_although_the_prices_are_real() -> None:
+    room = Room(world=World("upstox", "paper"))
+    await started(room)
+    room.step(room.order(), FILLED, 150)
+    before = basket(room, BasketState.PLACING)
+
+    told = await moved(room, before, replace(before, state=BasketState.NOTHING_DONE))
+    await room.news.stop()
+
+    assert [(alert.mode, alert.is_mock) for alert in told] == [("PAPER", True)] * 2
 
 
 async def test_a_reversal_tells_its_cost_once_that_is_known() -> None:

@@ -4,7 +4,9 @@ import asyncio
 import io
 import time
 from datetime import timedelta
+from typing import Literal
 
+import pytest
 from PIL import Image
 
 from alerts.pictures import (
@@ -17,12 +19,14 @@ from alerts.pictures import (
     Week,
     by_hour,
     curve_png,
+    latest,
     week_png,
 )
 from tests.dashboard.dealing import deal, read
 from tests.dashboard.fakes import CALL, OPEN_NOW, MemoryJournal, MemoryPnl, make_desk
 from tests.dashboard.scripted_watch import strip, uptime
 from trading.clock import ManualClock
+from trading.desk import World
 from trading.health import Minute
 from trading.model import Gap
 from trading.order import Side
@@ -70,6 +74,16 @@ def test_a_day_without_a_price_is_no_flat_line() -> None:
     assert UP not in colours(nothing)
 
 
+def test_an_amount_of_before_a_hole_is_not_told_as_the_one_of_now() -> None:
+    known, lost = (START, 1_234.5), (START + 5_000, None)
+
+    assert latest((known,)) == ("+1,234.50", "at 11:00:00")
+    assert latest(((START, None), (START + 5_000, -3.0))) == ("-3.00", "at 11:00:05")
+    assert latest((known, lost)) == ("not known", "since 11:00:00, it was +1,234.50 then")
+    assert UP in colours(curve_png(curve(points=(known,))))
+    assert UP not in colours(curve_png(curve(points=(known, lost))))
+
+
 def test_an_hour_counts_what_was_judged() -> None:
     begins = OPEN_NOW.replace(minute=0)
     minutes = [
@@ -105,7 +119,7 @@ async def test_a_picture_is_drawn_of_what_is_kept_and_at_most_every_ten_seconds(
     desk.pnl.keep_pnl([PnlPoint("main", when, 0, 10_000, True, True) for when in at])
     desk.journal.holes = [Gap("market", at[20], at[30], "cut", True)]
     assert desk.watch is not None
-    uptime(desk.watch).kept["market feed"] = list(strip(OPEN_NOW, 10))
+    uptime(desk.watch).fill("market feed", strip(OPEN_NOW, 10))
     pictures = Pictures(clock)
 
     first = await pictures.pnl(desk)
@@ -118,6 +132,18 @@ async def test_a_picture_is_drawn_of_what_is_kept_and_at_most_every_ten_seconds(
     assert again == first
     assert later != first
     assert UP in colours(await pictures.uptime(desk, desk.watch))
+
+
+@pytest.mark.parametrize(("execution", "made_up"), [("paper", True), ("broker", False)])
+async def test_a_curve_of_paper_fills_says_so_although_the_prices_are_real(
+    execution: Literal["paper", "broker"], made_up: bool
+) -> None:
+    clock = ManualClock(OPEN_NOW)
+    desk = make_desk(clock, world=World("upstox", execution))
+    assert isinstance(desk.pnl, MemoryPnl)
+    desk.pnl.keep_pnl([PnlPoint("main", OPEN_NOW, 0, 10_000, True, not made_up)])
+
+    assert (MOCK in colours(await Pictures(clock).pnl(desk))) is made_up
 
 
 async def test_the_loop_goes_on_while_a_picture_is_drawn() -> None:

@@ -1,5 +1,7 @@
 """Levels of the day's P&L: by complete values, once each way, not by every rupee of a swing."""
 
+from typing import Literal
+
 import pytest
 
 from alerts.pnl_levels import PnlLevels, Side, stepped
@@ -14,7 +16,7 @@ from trading.positions import Value
 
 
 class Day:
-    def __init__(self, *levels: float) -> None:
+    def __init__(self, *levels: float, world: World | None = None) -> None:
         self.clock = ManualClock(NOON)
         self.value = Value(0, 0, 0, complete=True)
         self.told: list[Alert] = []
@@ -24,7 +26,7 @@ class Day:
             levels,
             clock=self.clock,
             teller=teller,
-            world=World("simulated", "broker"),
+            world=world or World("simulated", "broker"),
             total=lambda: self.value,
         )
 
@@ -49,6 +51,16 @@ async def test_a_level_is_told_when_it_is_reached_with_what_it_is_made_of() -> N
     assert told.lines[0] == "Day P&L ▲ +₹10,000.00 · 12:00:03"
     assert told.lines[1] == "Realised ▲ +₹1.00 · open ▲ +₹10,000.00"
     assert (told.severity, told.mode, told.is_mock) == (Severity.WARNING, "SIMULATED", True)
+
+
+@pytest.mark.parametrize(("execution", "made_up"), [("paper", True), ("broker", False)])
+async def test_what_is_gained_on_paper_is_made_up_although_the_prices_are_real(
+    execution: Literal["paper", "broker"], made_up: bool
+) -> None:
+    day = Day(10_000, world=World("upstox", execution))
+    await day.at(0, 10_000)
+
+    assert [told.is_mock for told in day.told] == [made_up]
 
 
 async def test_a_loss_is_told_at_the_level_itself_and_its_end_without_a_sound() -> None:

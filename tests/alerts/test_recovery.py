@@ -1,6 +1,7 @@
 """What is done about a trouble, by a scripted feed and a clock that a test moves."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -15,7 +16,7 @@ from trading.model import Mode
 from trading.ports import FeedState
 
 SILENT = finding()
-STALE = finding("position_stale", Component.RISK, instruments=(TCS,))
+STALE = finding("stale_position", about=TCS, instruments=(TCS,))
 STREAM = finding("stream", Component.PORTFOLIO, about="main")
 
 
@@ -31,8 +32,14 @@ class Ward:
         for key in (NIFTY, RELIANCE, TCS):
             self.bench.price(key)
 
-    def hold(self, *keys: str) -> None:
-        self.desk.marks.want("positions", keys)
+    def hold(self, *keys: str) -> Callable[[], None]:
+        return self.desk.marks.want("positions", keys)
+
+    def ltt(self, key: str) -> int:
+        """Return when it traded last, as the feed has told."""
+        last = self.desk.market_data.last(key)
+        assert last is not None
+        return last.ltt
 
     async def passes(self, seconds: float, *prices: str) -> None:
         """Let time pass in quarters of a second; these instruments have prices all the time."""
@@ -42,14 +49,14 @@ class Ward:
                 self.bench.price(key)
             await self.recovery.look()
 
-    async def polled(self, seconds: int, *, trades: bool = False) -> None:
+    async def polled(self, seconds: int, *prices: str, trades: bool = False) -> None:
         """The same, while quotes are asked for every second, which show trades of TCS or none."""
         for _ in range(seconds):
             if trades:
                 ltt = int(self.clock.now().timestamp() * 1000)
                 self.bench.quotes.told[TCS] = quote(TCS, ltt=ltt)
             await self.desk.marks.poll()
-            await self.passes(1, NIFTY)
+            await self.passes(1, *prices)
 
     def steps(self, key: str = SILENT.key) -> list[tuple[str, str]]:
         return self.watch.steps(key)
@@ -65,7 +72,6 @@ async def test_while_all_is_well_nothing_is_done(ward: Ward) -> None:
 
     assert ward.feed.reconnects == ward.feed.asked_again == []
     assert ward.recovery.status() == "idle"
-    assert ward.recovery.today == 0
 
 
 async def test_f01_an_outage_that_the_feed_mends_is_told_in_its_incident(ward: Ward) -> None:
@@ -88,7 +94,6 @@ async def test_f01_an_outage_that_the_feed_mends_is_told_in_its_incident(ward: W
         ("dial, attempt 2", "a price after 0.4 s"),
     ]
     assert ward.feed.reconnects == []
-    assert ward.recovery.today == 0  # it had never been live as far as we were told
 
 
 async def test_what_the_feed_did_before_the_incident_is_written_with_its_time(ward: Ward) -> None:
@@ -105,7 +110,6 @@ async def test_what_the_feed_did_before_the_incident_is_written_with_its_time(wa
     ]
     ward.feed.goes(FeedState.LIVE, "prices arrive")
     assert ward.steps()[-1] == ("dial, attempt 1", "a price after 2.5 s")
-    assert ward.recovery.today == 1
     ward.recovery.stop()
 
 
@@ -194,6 +198,67 @@ async def test_a_step_without_proof_says_so_and_the_next_is_taken(ward: Ward) ->
     assert ward.recovery.findings() == []
 
 
+@pytest.mark.parametrize("held", [(), (TCS,)])
+async def test_what_was_given_up_is_not_called_over_because_it_is_tried_again(
+    ward: Ward, held: tuple[str, ...]
+) -> None:
+    """It was told as over every 5 minutes, and 45 s later as new; quotes of it prove nothing."""
+    ward.hold(*held)
+    ward.bench.quotes.told[TCS] = quote(TCS, ltt=ward.ltt(TCS))
+    ward.clock.advance(20)
+    ward.watch.finds(SILENT)
+    await ward.polled(75)
+    [before] = ward.recovery.findings()
+    for _ in range(400):
+        await ward.polled(1)
+        assert [f.key for f in ward.recovery.findings()] == [before.key]
+
+    assert [what for what, _ in ward.steps()].count("give up and tell") == 2
+    ward.watch.ends(SILENT)
+    await ward.passes(1, NIFTY)
+    assert ward.recovery.findings() == []
+
+
+async def test_a_stream_that_was_given_up_is_not_over_because_its_books_were_read(
+    ward: Ward,
+) -> None:
+    ward.stream.goes(FeedState.OPEN, "connected, not caught up yet")
+    ward.watch.finds(STREAM)
+    await ward.passes(50, NIFTY)
+    assert len(ward.recovery.findings()) == 1
+    ward.stream.goes(FeedState.BACKING_OFF, "the connection was lost")
+    for _ in range(310):
+        await ward.passes(1, NIFTY)
+        await ward.bench.read_books()
+        assert len(ward.recovery.findings()) == 1
+
+    results = [result for what, result in ward.steps(STREAM.key) if what == "read the books"]
+    assert results[-1].startswith("the books were read after ")
+
+
+async def test_what_was_given_up_is_over_once_quotes_tell_enough_or_nothing_is_held(
+    ward: Ward,
+) -> None:
+    ward.hold(TCS)
+    await ward.passes(10, NIFTY)
+    ward.watch.finds(STALE)
+    await ward.polled(90, NIFTY)
+    assert len(ward.recovery.findings()) == 1
+    ward.bench.quotes.told[TCS] = quote(TCS, ltt=ward.ltt(TCS))
+    await ward.polled(340, NIFTY)
+    assert ward.recovery.findings() == []
+
+    other = Ward()
+    release = other.hold(TCS)
+    await other.passes(10, NIFTY)
+    other.watch.finds(STALE)
+    await other.polled(90, NIFTY)
+    assert len(other.recovery.findings()) == 1
+    release()
+    await other.passes(1, NIFTY)
+    assert other.recovery.findings() == [], "nobody holds it any more"
+
+
 async def test_f13_a_held_instrument_without_prices_is_asked_for_again_at_once(ward: Ward) -> None:
     ward.hold(TCS)
     await ward.passes(10, NIFTY, RELIANCE)
@@ -208,13 +273,12 @@ async def test_f13_a_held_instrument_without_prices_is_asked_for_again_at_once(w
     await ward.recovery.look()
 
     assert ward.steps(STALE.key) == [("ask again for 1 instrument", "a price of it after 1.0 s")]
-    assert ward.recovery.today == 1
     assert ward.feed.reconnects == []
     ward.recovery.stop()
 
 
 async def test_f13_of_several_missing_ones_the_last_price_is_the_proof(ward: Ward) -> None:
-    both = finding("position_stale", Component.RISK, instruments=(TCS, RELIANCE))
+    both = finding("stale_position", about=TCS, instruments=(TCS, RELIANCE))
     ward.hold(TCS, RELIANCE)
     await ward.passes(10, NIFTY)
     ward.watch.finds(both)
@@ -229,12 +293,10 @@ async def test_f13_of_several_missing_ones_the_last_price_is_the_proof(ward: War
 
 async def test_quotes_bridge_for_what_is_held_and_that_is_told(ward: Ward) -> None:
     ward.hold(TCS)
-    last = ward.desk.market_data.last(TCS)
-    assert last is not None
-    ward.bench.quotes.told[TCS] = quote(TCS, ltt=last.ltt)  # it does not trade
+    ward.bench.quotes.told[TCS] = quote(TCS, ltt=ward.ltt(TCS))  # it does not trade
     await ward.passes(10, NIFTY)
     ward.watch.finds(STALE)
-    await ward.polled(20)
+    await ward.polled(20, NIFTY)
 
     told = dict(ward.steps(STALE.key))
     assert told["ask again for 1 instrument"] == "no price within 12 s"
@@ -249,7 +311,7 @@ async def test_a_feed_that_tells_no_trades_of_a_held_instrument_is_replaced_in_t
     ward.hold(TCS)
     await ward.passes(10, NIFTY)
     ward.watch.finds(STALE)
-    await ward.polled(20, trades=True)
+    await ward.polled(20, NIFTY, trades=True)
 
     told = ward.steps(STALE.key)
     assert [what for what, _ in told] == ["ask again for 1 instrument", "reconnect"]
@@ -285,7 +347,13 @@ async def test_a_stream_that_is_not_caught_up_gets_its_books_read_then_a_new_con
     ward.watch.finds(STREAM)
     await ward.passes(11, NIFTY)
 
-    assert [what for what, _ in ward.steps(STREAM.key)] == ["read the books", "reconnect"]
+    assert ward.steps(STREAM.key) == [
+        ("read the books", "no reading of the books within 10 s"),
+        ("reconnect", "under way"),
+    ]
+    assert ward.recovery.status() == (
+        "step 2 of 4: reconnect, waiting for a connection that is up to date"
+    )
     assert len(ward.stream.reconnects) == 1
     assert ward.feed.reconnects == []
 
@@ -302,6 +370,17 @@ async def test_books_that_differ_are_read_again_and_that_they_agree_is_the_proof
     [(what, result)] = ward.steps(differ.key)
     assert what == "read the books"
     assert result.startswith("the books were read after ")
+
+
+async def test_books_that_nobody_could_read_are_not_said_to_differ(ward: Ward) -> None:
+    unread = finding("books_unread", Component.BOOKS, about="main")
+    ward.watch.finds(unread)
+    await ward.passes(11, NIFTY)
+
+    [given_up] = ward.recovery.findings()
+    assert given_up.what.startswith("books of main: not confirmed by the broker, and all that")
+    assert "they are read again all the while" in given_up.meaning
+    assert ward.recovery.status().endswith("the books are read again all the while")
 
 
 async def test_what_nobody_can_mend_is_said_once(ward: Ward) -> None:

@@ -14,15 +14,27 @@ from typing import Any
 import pytest
 
 from alerts import rules
-from alerts.minutes import Past
+from alerts.minutes import MinuteBook, Past
 from alerts.rulebook import found_rules, holds_back, rests
 from alerts.rules.stale_position import BEHIND
-from alerts.sight import ChannelSight, Ending, HeldSight, Sight, Waiting
-from tests.alerts.scripted_feeds import MORNING
+from alerts.sight import (
+    SETTLES,
+    ChannelSight,
+    Ending,
+    HeldSight,
+    Lookout,
+    Sight,
+    Waiting,
+    rest_sum,
+)
+from tests.alerts.scripted_feeds import MORNING, Bench
+from tests.alerts.scripted_journal import ScriptedUptime
 from tests.alerts.watch_rig import WatchRig, changed, only
-from tests.dashboard.fakes import CALL, NIFTY, PUT
+from tests.dashboard.fakes import CALL, MAIN, NIFTY, PUT
+from trading.accounts import Accounts
 from trading.basket import Basket, BasketState, OnFilled
 from trading.books import BookRow
+from trading.errors import TokenRefused
 from trading.health import (
     ChannelHealth,
     Component,
@@ -168,6 +180,26 @@ def test_no_prices(
     assert all(f.at_once is (state is FeedState.STALLED) for f in found)
 
 
+def test_where_nobody_knows_what_is_held_a_silent_feed_is_as_grave_as_if_something_were(
+    sight: Sight,
+) -> None:
+    """It stayed a warning, and said that no position was open."""
+    unread = tuple(replace(books, checked=None) for books in sight.books)
+    stalled = {"silence": 31.0, "stats": {"state": FeedState.STALLED, "missing": (NIFTY,)}}
+    at_start = changed(sight, market=stalled, books=unread)
+    later = replace(at_start, blindfold=True)
+
+    assert only(find("no_prices", at_start)).severity is WARN
+    found = only(find("no_prices", later))
+    assert found.severity is CRIT
+    assert found.meaning == (
+        "No new price comes in; what is held is not known: the books of main have not been read yet"
+    )
+    assert only(find("no_prices", at_start)).meaning == found.meaning
+    known = changed(sight, market=stalled)
+    assert only(find("no_prices", known)).meaning.endswith("no position is open in that market")
+
+
 def test_no_prices_says_what_it_means_for_the_money(sight: Sight) -> None:
     silent = changed(
         sight,
@@ -257,6 +289,57 @@ def test_instruments_without_data(sight: Sight) -> None:
     assert (found.severity, found.instruments) == (INFO, (NIFTY,))
     held = replace(changed(sight, market=missing), held=(HeldSight(NIFTY, is_open=True),))
     assert only(find("no_data", held)).severity is WARN
+    assert only(find("no_data", held)).meaning == "You hold 1 of them"
+
+
+def test_of_instruments_without_data_nobody_says_that_none_is_held_without_knowing(
+    sight: Sight,
+) -> None:
+    missing = changed(sight, market={"stats": {"missing": (NIFTY,)}})
+    unread = replace(missing, books=tuple(replace(b, checked=None) for b in missing.books))
+
+    assert only(find("no_data", missing)).meaning == "You hold none of them"
+    at_start, later = (only(find("no_data", replace(unread, blindfold=b))) for b in (False, True))
+    why = "You may hold some of them: the books of main have not been read yet"
+    assert [(f.severity, f.meaning) for f in (at_start, later)] == [(INFO, why), (WARN, why)]
+    held = replace(unread, held=(HeldSight(NIFTY, is_open=True),))
+    assert only(find("no_data", held)).meaning.startswith("You hold 1 of them, perhaps more: ")
+
+
+async def test_books_that_a_start_did_not_read_in_its_time_count_as_something_open() -> None:
+    async def out() -> str:
+        raise TokenRefused("the broker refused the token")
+
+    bench = Bench()
+    desk = bench.desk
+    accounts = Accounts(
+        [MAIN],
+        clock=bench.clock,
+        brokers=desk.accounts.brokers,
+        sign_in={"main": out},
+        latch=desk.accounts.latch,
+    )
+    lookout = Lookout(replace(desk, accounts=accounts), Thresholds(), MinuteBook(ScriptedUptime()))
+    desk.progress.stage = "starting"
+    assert not lookout.look().exposed
+    bench.clock.advance(SETTLES + 1)
+    desk.progress.stage = "ready"
+    assert not lookout.look().exposed, "the start has only just come so far"
+    bench.clock.advance(SETTLES - 0.1)
+    assert not lookout.look().exposed
+    bench.clock.advance(0.1)
+    assert lookout.look().exposed
+    assert lookout.look().stake.startswith("what is held is not known: ")
+
+    await accounts.check()
+    assert not lookout.look().exposed, "signed out, which is told, and may be so on purpose"
+
+
+async def test_books_that_were_read_say_that_nothing_is_open() -> None:
+    rig = WatchRig()
+    assert not rig.look().exposed
+    rig.clock.advance(3600)
+    assert not rig.look().exposed
 
 
 # accounts
@@ -512,6 +595,25 @@ def test_loop_lag(sight: Sight, often: float | None, once: float | None, found: 
     seen = replace(sight, vitals=replace(sight.vitals, loop_lag=lags, loop_lag_max=once))
 
     assert len(find("loop_lag", seen)) == found
+
+
+@pytest.mark.parametrize("often", [1_800.0, 20.0])
+def test_a_late_desk_tells_its_longest_pause(sight: Sight, often: float) -> None:
+    """One that stood still for 4 s was told as late by 1.8 s: that of one in a hundred answers."""
+    lags = replace(sight.vitals, loop_lag=Percentiles(1.0, 2.0, often), loop_lag_max=4_000.0)
+
+    found = only(find("loop_lag", replace(sight, vitals=lags)))
+
+    assert found.what == "desk late by 4.0 s within the last minute"
+
+
+def test_the_latency_of_several_accounts_is_that_of_the_slowest() -> None:
+    fast = RestStats(calls=9, last_success_age=1.0, latency=Percentiles(20.0, 90.0, 300.0))
+    slow = RestStats(calls=9, last_success_age=1.0, latency=Percentiles(700.0, 80.0, None))
+
+    assert rest_sum([fast, slow]).latency == Percentiles(700.0, 90.0, 300.0)
+    assert rest_sum([fast, RestStats()]).latency == fast.latency
+    assert rest_sum([]).latency == Percentiles()
 
 
 @pytest.mark.parametrize(

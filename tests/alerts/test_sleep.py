@@ -153,6 +153,48 @@ async def test_h02_a_clock_that_was_set_reconnects_nothing(bed: Bed, step: float
     assert bed.watch.sleeps == 0
 
 
+async def test_h02_a_clock_that_was_set_after_a_sleep_makes_no_price_of_before_it_young(
+    bed: Bed,
+) -> None:
+    await bed.awake()
+    await bed.sleeps(600)
+    await bed.looks()
+    exchange = bed.clock.now()
+    bed.bench.price(connection=2)
+    await bed.bench.read_books()
+    await bed.looks(1)
+    assert bed.watch.findings() == []
+
+    bed.clock.step_wall(20)  # the machine's clock is set right
+    for beat in range(1, 5):
+        bed.clock.advance(0.5)
+        bed.bench.price(connection=2, at=exchange + timedelta(seconds=0.5 + beat / 2))
+        await bed.watch.look()
+
+    assert bed.watch.sleeps == 1
+    assert bed.desk.market_data.price_age(RELIANCE) == pytest.approx(605.0)  # none came of it
+    assert bed.desk.market_data.price_age(NIFTY) == 0.0
+
+
+async def test_h01_two_sleeps_make_a_price_of_before_both_older_by_both(bed: Bed) -> None:
+    await bed.awake()
+    await bed.sleeps(600)
+    await bed.looks()
+    bed.bench.price(connection=2)
+    await bed.bench.read_books()
+    await bed.looks(1)
+    await bed.sleeps(60)
+
+    data = bed.desk.market_data
+    assert data.price_age(RELIANCE) == pytest.approx(664.0)
+    assert data.price_age(NIFTY) == data.heard_age() == pytest.approx(61.5)
+
+    await bed.sleeps(30)  # again, before it is known what the last was: told as one of both
+
+    assert data.price_age(RELIANCE) == pytest.approx(695.0)
+    assert data.price_age(NIFTY) == pytest.approx(92.5)
+
+
 async def test_h01_prices_that_waited_in_the_socket_do_not_deny_the_sleep(bed: Bed) -> None:
     exchange = bed.clock.now()
     await bed.awake()
@@ -211,12 +253,12 @@ async def test_h02_jobs_run_on_when_the_clock_was_set_back_and_none_runs_twice(b
         nonlocal runs
         runs += 1
 
+    await bed.awake()
     scheduler = AsyncIOScheduler(timezone=UTC)
     scheduler.add_job(job, "interval", seconds=0.05, id="job", max_instances=1, coalesce=True)
     scheduler.start()
     bed.watch.leaps.subscribe(lambda leap: follow_clock(scheduler, leap))
     try:
-        await bed.awake()
         [planned] = scheduler.get_jobs()
         planned.modify(next_run_time=planned.next_run_time + timedelta(hours=1))
         bed.clock.step_wall(-3600)  # so it looks to the scheduler, whose clock nobody can move here

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from alerts.bot.keys import keyboard
 from alerts.bot.wire import connect
 from alerts.channels.telegram import (
     TelegramChannel,
     TelegramWay,
     buttons_of,
     create,
-    keyboard,
+    in_rows,
     read_reference,
     reference,
 )
@@ -285,7 +286,7 @@ async def test_an_outage_does_not_use_up_the_second_attempt_of_what_may_have_arr
     ],
 )
 def test_what_may_be_pressed_below_an_alert(changes: dict[str, Any], buttons: list[str]) -> None:
-    made = keyboard(buttons_of(letter(**changes).alert))
+    made = keyboard(in_rows(buttons_of(letter(**changes).alert)))
 
     found = [key.callback_data for row in made.inline_keyboard for key in row] if made else []
     assert found == buttons

@@ -327,13 +327,18 @@ async def test_what_was_acknowledged_before_it_was_stored_stays_acknowledged() -
     room = Room()
     room.journal.refuses = FULL
     await room.tell(alert(severity=Severity.CRITICAL))
-    await room.teller.acknowledge("owner")
+    await room.teller.acknowledge("Asha")
+    noted = room.clock.now()
+    await room.later(2)
+    await asyncio.sleep(0.01)  # what was tried is refused by now
     room.journal.refuses = None
     await room.later(1)
     await asyncio.sleep(0.01)
     await room.later(1)
 
     assert [told.id for told in room.stored] == [1]
+    told = room.journal.told[0]
+    assert (told.acknowledged, told.acknowledged_by) == (noted, "Asha"), "not the page, nor now"
     assert room.teller.unacknowledged() == []
     assert await room.journal.unacknowledged() == []
 

@@ -123,7 +123,7 @@ async def test_a_loop_that_stands_still_is_told_by_the_thread_alone(
 
     assert len(watched.spoken) == 1
     assert "the event loop has not run" in watched.spoken[0]
-    assert watched.restarts == 0, "nobody could do it"
+    assert dog.restarts == 0, "nobody could do it"
     assert "WATCHDOG" in caplog.text
 
 

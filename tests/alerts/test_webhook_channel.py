@@ -73,6 +73,17 @@ async def test_an_alert_is_posted_as_signed_json() -> None:
     assert first.headers["x-vigil-event"] == second.headers["x-vigil-event"] == said["event"]
 
 
+async def test_what_has_no_number_yet_is_a_copy_only_if_it_says_the_same() -> None:
+    """As while the disk refuses: what is told in one look has one time, and all the number 0."""
+    with HttpServer() as server:
+        async with channel(server.url) as hook:
+            for title in ("FEED DOWN", "FEED DOWN", "BOOKS DIFFER"):
+                await hook.send(letter(title, number=0))
+
+    first, again, other = (request.headers["x-vigil-event"] for request in server.requests)
+    assert first == again != other
+
+
 @pytest.mark.parametrize(
     "address",
     ["127.0.0.1", "10.1.2.3", "192.168.0.1", "172.16.9.9", "169.254.169.254", "0.0.0.0",
@@ -250,9 +261,10 @@ def test_without_an_address_there_is_no_channel() -> None:
         (WebhookTarget("ftp://example.org", SECRET, private=True), "https"),
         (WebhookTarget("https://me:word@example.org/", SECRET), "without user and password"),
         (WebhookTarget("hook", SECRET), "https"),
-        (WebhookTarget("https://example.org:bad/", SECRET), r"\[webhook\] url"),
+        (WebhookTarget("https://example.org:bad/hook", SECRET), r"\[webhook\] url"),
     ],
 )
 def test_what_cannot_be_is_refused_at_the_start(target: WebhookTarget, words: str) -> None:
-    with pytest.raises(CannotStart, match=words):
+    with pytest.raises(CannotStart, match=words) as caught:
         create(target)
+    assert "/hook" not in str(caught.value), "a path may be a secret"

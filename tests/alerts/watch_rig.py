@@ -1,11 +1,12 @@
 """The watch over a desk with the real core: time, feeds, disk and network are the test's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 from alerts.incidents import IncidentBook
+from alerts.latency import LatencyBook
 from alerts.minutes import MinuteBook
 from alerts.monitor import Monitor
 from alerts.routing import Routing
@@ -13,41 +14,16 @@ from alerts.rulebook import Rule
 from alerts.sight import Lookout, Sight, Sources
 from alerts.telling import Teller
 from tests.alerts.scripted_feeds import MORNING, Bench
-from tests.alerts.scripted_journal import ScriptedJournal
+from tests.alerts.scripted_journal import ScriptedJournal, ScriptedUptime
 from tests.dashboard.fakes import CALL, NIFTY
 from trading.desk import Desk
-from trading.errors import VigilError
-from trading.health import Alert, Minute, Occasion, Thresholds, Uptimes
+from trading.health import Alert, Occasion, Thresholds
 from trading.model import Mode
 from trading.order import Fill, OrderFills, Product, Side
 from trading.orders import BookRead
 from trading.ports import RestStats
 
 T = TypeVar("T")
-
-
-class ScriptedUptime:
-    """Implements `health_ports.UptimeJournal` in memory."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, dict[datetime, Minute]] = {}
-        self.shares: dict[str, Uptimes] = {}
-        self.refuses: VigilError | None = None
-
-    def keep_minutes(self, minutes: Mapping[str, Minute]) -> None:
-        for name, minute in minutes.items():
-            self.kept.setdefault(name, {})[minute.start] = minute
-
-    async def minutes(self, name: str, *, since: datetime, until: datetime) -> list[Minute]:
-        if self.refuses:
-            raise self.refuses
-        kept = self.kept.get(name, {})
-        return [kept[start] for start in sorted(kept) if since <= start < until]
-
-    async def uptimes(self, now: datetime) -> dict[str, Uptimes]:
-        if self.refuses:
-            raise self.refuses
-        return self.shares or dict.fromkeys(self.kept, Uptimes())
 
 
 class WatchRig:
@@ -61,6 +37,7 @@ class WatchRig:
         rules: Sequence[Rule] | None = None,
         journal: ScriptedJournal | None = None,
         sources: Sources | None = None,
+        latencies: LatencyBook | None = None,
     ) -> None:
         self.bench = Bench(at=at)
         self.clock, self.feed, self.stream = self.bench.clock, self.bench.feed, self.bench.stream
@@ -82,6 +59,7 @@ class WatchRig:
             self.teller,
             limits=self.limits,
             rules=rules,
+            latencies=latencies,
         )
         self.desk.positions.on_read(BookRead("main", (), (), (), self.clock.now()))
         self.feed.now(segments={})

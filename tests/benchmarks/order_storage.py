@@ -44,16 +44,18 @@ def run(*, short: bool = False) -> list[Figure]:
 
 def _figures(seconds: float, *, beside_ticks: bool) -> list[Figure]:
     tail = f", {TICKS:,} ticks/s written" if beside_ticks else ""
-    with _database() as database:
+    with fresh_database() as database:
         writer = Writer(database)
         stop = threading.Event()
-        feed = threading.Thread(target=_write_ticks, args=(writer, stop))
+        feed = threading.Thread(target=write_ticks, args=(writer, stop))
         if beside_ticks:
             feed.start()
         try:
-            intents = asyncio.run(_timed(_intents(database, writer), seconds))
-            normal = asyncio.run(_timed(_paper_fills(database, writer, durable=False), seconds))
-            full = asyncio.run(_timed(_paper_fills(database, writer, durable=True), seconds))
+            intents = asyncio.run(timed(_intents(database, writer), seconds=seconds))
+            normal = asyncio.run(
+                timed(_paper_fills(database, writer, durable=False), seconds=seconds)
+            )
+            full = asyncio.run(timed(_paper_fills(database, writer, durable=True), seconds=seconds))
         finally:
             stop.set()
             if beside_ticks:
@@ -76,7 +78,7 @@ def _below(name: str, value: float, goal: float, *, reference: str = "") -> Figu
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Milliseconds from submit until the loop knows that it is committed, sorted."""
+    """Milliseconds until the loop knows that it is done, sorted."""
 
     sorted: list[float]
 
@@ -93,19 +95,20 @@ class Times:
         return self.sorted[int(self.count * 0.99)]
 
 
-async def _timed(commit: Commit, seconds: float) -> Times:
+async def timed(commit: Commit, *, seconds: float, most: int | None = None) -> Times:
+    """Do it again and again, for so many seconds or so many times."""
     for number in range(20):  # statements are compiled, pages are there
         await commit(number)
     taken: list[float] = []
     until = time.perf_counter() + seconds
     for number in itertools.count(20):
         began = time.perf_counter()
-        if began > until:
-            return Times(sorted(taken))
+        if began > until or len(taken) == most:
+            break
         await commit(number)
         taken.append((time.perf_counter() - began) * 1000)
         await asyncio.sleep(PAUSE)
-    raise AssertionError
+    return Times(sorted(taken))
 
 
 def _intents(database: Database, writer: Writer) -> Commit:
@@ -135,7 +138,7 @@ def _paper_fills(database: Database, writer: Writer, *, durable: bool) -> Commit
 def _throughput(*, durable: bool, seconds: float) -> Figure:
     """Keep states of 100 orders as fast as the loop can, until all of them are on the disk."""
     level = "FULL" if durable else "NORMAL"
-    with _database() as database:
+    with fresh_database() as database:
         writer = Writer(database)
         kept, taken, states = asyncio.run(_keep(database, writer, durable=durable, seconds=seconds))
         writer.stop()
@@ -173,7 +176,7 @@ async def _keep(
     return kept, taken, steps
 
 
-def _write_ticks(writer: Writer, stop: threading.Event) -> None:
+def write_ticks(writer: Writer, stop: threading.Event) -> None:
     source, offered, began = Source(per_second=TICKS), 0, time.perf_counter()
     while not stop.is_set():
         if offered >= TICKS * (time.perf_counter() - began):
@@ -184,7 +187,7 @@ def _write_ticks(writer: Writer, stop: threading.Event) -> None:
 
 
 @contextmanager
-def _database() -> Iterator[Database]:
+def fresh_database() -> Iterator[Database]:
     with tempfile.TemporaryDirectory(prefix="vigil-bench-") as folder:
         database = open_database(Path(folder) / "bench.db")
         try:

@@ -1,28 +1,21 @@
 """Alerts to disk and out again, alone and beside 5,000 ticks/s; the uptimes of a month."""
 
 import asyncio
-import itertools
-import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from storage.alert_journal import DatabaseAlertJournal
-from storage.database import Database, open_database
+from storage.database import Database
 from storage.uptime import DatabaseUptimeJournal
 from storage.writer import Writer
 from tests.benchmarks.figures import Figure, below
-from tests.benchmarks.order_storage import PAUSE, TICKS, _write_ticks
+from tests.benchmarks.order_storage import TICKS, Times, fresh_database, timed, write_ticks
 from tests.benchmarks.processes import load
 from tests.benchmarks.storage import interpreter_of_the_desk
 from tests.storage.test_uptime import NOW, fill_with_minutes
 from tests.storage.watch import LATER, WORLD, alert, by
 from trading.health_ports import LetterState, News
-
-Action = Callable[[int], Awaitable[None]]
 
 
 def run(*, short: bool = False) -> list[Figure]:
@@ -37,10 +30,10 @@ def run(*, short: bool = False) -> list[Figure]:
 
 def _figures(seconds: float, *, beside_ticks: bool) -> list[Figure]:
     tail = f", {TICKS:,} ticks/s written" if beside_ticks else ""
-    with _database() as database:
+    with fresh_database() as database:
         writer = Writer(database)
         stop = threading.Event()
-        feed = threading.Thread(target=_write_ticks, args=(writer, stop))
+        feed = threading.Thread(target=write_ticks, args=(writer, stop))
         if beside_ticks:
             feed.start()
         try:
@@ -59,25 +52,6 @@ def _figures(seconds: float, *, beside_ticks: bool) -> list[Figure]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
-    """Milliseconds, sorted."""
-
-    sorted: list[float]
-
-    @property
-    def count(self) -> int:
-        return len(self.sorted)
-
-    @property
-    def p50(self) -> float:
-        return self.sorted[self.count // 2]
-
-    @property
-    def p99(self) -> float:
-        return self.sorted[int(self.count * 0.99)]
-
-
 async def _timed(database: Database, writer: Writer, seconds: float) -> tuple[Times, Times]:
     journal = DatabaseAlertJournal(database, writer, world=WORLD, is_mock=True)
 
@@ -90,30 +64,15 @@ async def _timed(database: Database, writer: Writer, seconds: float) -> tuple[Ti
         sent = replace(letter, state=LetterState.SENT, sent=LATER, took_ms=1.0, reference="m1")
         await journal.settle([sent])
 
-    told = await _repeated(tell, seconds=seconds)
-    sent = await _repeated(deliver, seconds=seconds, most=told.count)
+    told = await timed(tell, seconds=seconds)
+    sent = await timed(deliver, seconds=seconds, most=told.count)
     journal.close()
     return told, sent
 
 
-async def _repeated(action: Action, *, seconds: float, most: int | None = None) -> Times:
-    for number in range(20):  # statements are compiled, pages are there
-        await action(number)
-    taken: list[float] = []
-    until = time.perf_counter() + seconds
-    for number in itertools.count(20):
-        began = time.perf_counter()
-        if began > until or len(taken) == most:
-            break
-        await action(number)
-        taken.append((time.perf_counter() - began) * 1000)
-        await asyncio.sleep(PAUSE)
-    return Times(sorted(taken))
-
-
 def _uptimes(times: int) -> list[Figure]:
     """Ask for 24 h, 7 and 30 days of 12 components that have a minute for every minute."""
-    with _database() as database:
+    with fresh_database() as database:
         fill_with_minutes(database.path, NOW, days=30)
         writer = Writer(database)
         journal = DatabaseUptimeJournal(database, writer, world=WORLD, is_mock=True)
@@ -135,13 +94,3 @@ def _uptimes(times: int) -> list[Figure]:
         below("uptimes of 12 components, 30 days: p50", asked.p50, "ms", 50),
         Figure("  p99", asked.p99, "ms", reference=f"{rows:,} minutes in the file; {load()}"),
     ]
-
-
-@contextmanager
-def _database() -> Iterator[Database]:
-    with tempfile.TemporaryDirectory(prefix="vigil-bench-") as folder:
-        database = open_database(Path(folder) / "bench.db")
-        try:
-            yield database
-        finally:
-            database.close()

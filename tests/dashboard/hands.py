@@ -33,6 +33,11 @@ def text(user: User, marker: str) -> str:
     return str(getattr(shown[-1], "text", shown[-1]._text))
 
 
+def texts(user: User, marker: str) -> list[str]:
+    """Return what each visible element with this mark says now."""
+    return [str(getattr(e, "text", e._text)) for e in found(user, marker) if e.visible]
+
+
 def title(user: User, marker: str) -> str:
     """Return what a pointer resting on it would show."""
     return str(found(user, marker)[-1].shown.title)  # type: ignore[attr-defined]

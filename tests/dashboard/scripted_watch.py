@@ -1,29 +1,36 @@
 """A watch that says what a test told it to, and remembers what it was asked to do."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from tests.alerts.scripted_journal import ScriptedJournal, ScriptedUptime
 from trading.clock import Clock
 from trading.errors import Denied, VigilError
 from trading.health import (
     Alert,
     ChannelHealth,
     Check,
+    Checked,
     Component,
     ComponentHealth,
     Condition,
     DrillResult,
+    Hop,
+    HopMinute,
     Incident,
     IncidentStep,
     JobHealth,
+    LogLine,
     Minute,
     Occasion,
     Severity,
     Uptimes,
 )
-from trading.health_ports import ChatMessage, Letter, LetterState, Person, Watchroom
+from trading.health_ports import ChatMessage, News, Person, Watchroom
+from trading.histogram import Histogram
 from trading.model import Gap
 from trading.ports import Percentiles
 from trading.signal import Signal
@@ -81,7 +88,7 @@ def row(
 class ScriptedWatch:
     """Implements `health_ports.Watch`; all is well until a test says otherwise."""
 
-    def __init__(self, clock: Clock, journal: "ScriptedJournal") -> None:
+    def __init__(self, clock: Clock, journal: ScriptedJournal) -> None:
         now = clock.now()
         self.clock, self.journal = clock, journal
         self.alerts: Signal[Alert] = Signal("alerts")
@@ -121,6 +128,7 @@ class ScriptedWatch:
         self.acknowledge_asked: list[tuple[str, Sequence[int] | None]] = []
         self.tests: list[str] = []
         self.checklists = 0
+        self.last_check: Checked | None = None
 
     # what a test says
 
@@ -134,7 +142,7 @@ class ScriptedWatch:
 
     def raises(self, alert: Alert) -> Alert:
         """Let an alert be stored and told."""
-        stored = self.journal.add_alert(alert)
+        stored = self.journal.add_alert(News(alert))
         self.told[alert.severity] += 1
         self.alerts.emit(stored)
         return stored
@@ -151,7 +159,7 @@ class ScriptedWatch:
         now = self.clock.now()
         return [
             replace(r, muted_until=until)
-            if (until := self.muted.get(r.name)) and until > now
+            if (until := self.muted.get(str(r.component))) and until > now
             else r
             for r in self.rows
         ]
@@ -163,7 +171,7 @@ class ScriptedWatch:
         return [i for i in self.journal.kept.values() if i.ended is None]
 
     def unacknowledged(self) -> Sequence[Alert]:
-        return self.journal.waiting_for_somebody()
+        return self.journal.nobody_acknowledged()
 
     def jobs(self) -> Sequence[JobHealth]:
         return list(self.job_rows)
@@ -194,6 +202,11 @@ class ScriptedWatch:
 
     async def mute(self, key: str, minutes: float) -> None:
         self._may()
+        known = {str(component) for component in Component} | set(self.muted)
+        known |= {alert.key for alert in self.unacknowledged()}
+        known |= {incident.key for incident in self.journal.kept.values()}
+        if key not in known:
+            raise Denied(f"nothing that could be muted is called {key!r}")
         self.mute_asked.append((key, minutes))
         if minutes:
             self.muted[key] = self.clock.now() + timedelta(minutes=minutes)
@@ -207,7 +220,11 @@ class ScriptedWatch:
     async def checklist(self) -> Sequence[Check]:
         self._may()
         self.checklists += 1
+        self.last_check = Checked(self.clock.now(), tuple(self.before_open))
         return list(self.before_open)
+
+    def checked(self) -> Checked | None:
+        return self.last_check
 
     async def test_message(self, by: str) -> None:
         self._may()
@@ -216,130 +233,6 @@ class ScriptedWatch:
     def _may(self) -> None:
         if self.error is not None:
             raise self.error
-
-
-class ScriptedJournal:
-    """Implements what pages use of `health_ports.AlertJournal`, in memory."""
-
-    def __init__(self) -> None:
-        self.told: list[Alert] = []
-        self.kept: dict[int, Incident] = {}
-        self.log: list[Letter] = []
-        self.mutes_kept: dict[str, datetime] = {}
-        self.error: VigilError | None = None
-        self.reads = 0
-
-    def add_alert(self, alert: Alert) -> Alert:
-        stored = replace(alert, id=len(self.told) + 1)
-        self.told.append(stored)
-        return stored
-
-    def add_incident(self, incident: Incident) -> Incident:
-        number = incident.number or len(self.kept) + 1
-        self.kept[number] = replace(incident, number=number)
-        return self.kept[number]
-
-    def waiting_for_somebody(self) -> list[Alert]:
-        return [a for a in self.told if a.severity >= Severity.WARNING and a.acknowledged is None]
-
-    async def tell(self, news: Sequence[Any], *, handled: Sequence[int] = ()) -> list[Alert]:
-        return [self.add_alert(each.alert) for each in news]
-
-    async def keep_incident(self, incident: Incident) -> Incident:
-        return self.add_incident(incident)
-
-    async def incidents(self, *, since: datetime, most: int = 50) -> list[Incident]:
-        self._read()
-        found = sorted(self.kept.values(), key=lambda i: i.began, reverse=True)
-        latest = [i for i in found if i.ended and i.began >= since][:most]
-        return [*(i for i in found if i.ended is None), *latest]
-
-    async def note(self, number: int, words: str) -> None:
-        self._may()
-        self.kept[number] = replace(self.kept[number], note=words)
-
-    async def alerts(self, *, most: int = 100, before: int | None = None) -> list[Alert]:
-        self._read()
-        known = [a for a in self.told if before is None or a.id < before]
-        return known[::-1][:most]
-
-    async def unacknowledged(self) -> list[Alert]:
-        return self.waiting_for_somebody()
-
-    async def acknowledge(
-        self, at: datetime, by: str, *, numbers: Sequence[int] | None = None
-    ) -> list[Alert]:
-        touched = []
-        for place, alert in enumerate(self.told):
-            asked = numbers is None or alert.id in numbers
-            if not asked or alert.acknowledged is not None:
-                continue
-            self.told[place] = replace(alert, acknowledged=at, acknowledged_by=by)
-            touched.append(self.told[place])
-            incident = self.kept.get(alert.incident)
-            if incident is not None and incident.acknowledged is None:
-                self.kept[alert.incident] = replace(incident, acknowledged=at, acknowledged_by=by)
-        return touched
-
-    async def mutes(self, now: datetime) -> dict[str, datetime]:
-        return {key: until for key, until in self.mutes_kept.items() if until > now}
-
-    async def mute(self, key: str, until: datetime | None) -> None:
-        if until is None:
-            self.mutes_kept.pop(key, None)
-        else:
-            self.mutes_kept[key] = until
-
-    async def due(self, channel: str, now: datetime, *, most: int = 50) -> list[Letter]:
-        return [x for x in self.log if x.channel == channel and x.state is LetterState.QUEUED]
-
-    async def waiting(self, channel: str) -> int:
-        return sum(x.channel == channel and x.state is LetterState.QUEUED for x in self.log)
-
-    async def unsettled(self, channel: str) -> list[Letter]:
-        return [x for x in self.log if x.channel == channel and x.state is LetterState.SENDING]
-
-    async def claim(self, number: int) -> bool:
-        return True
-
-    async def settle(self, letters: Sequence[Letter]) -> None:
-        new = {letter.number: letter for letter in letters}
-        self.log = [new.get(letter.number, letter) for letter in self.log]
-
-    async def letters(self, *, most: int = 50) -> list[Letter]:
-        self._read()
-        return self.log[::-1][:most]
-
-    async def order_news(self, *, most: int = 100) -> list[Any]:
-        return []
-
-    def _read(self) -> None:
-        self._may()
-        self.reads += 1
-
-    def _may(self) -> None:
-        if self.error is not None:
-            raise self.error
-
-
-class ScriptedUptime:
-    """Implements `health_ports.UptimeJournal`."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, list[Minute]] = {}
-        self.error: VigilError | None = None
-
-    def keep_minutes(self, minutes: Mapping[str, Minute]) -> None:
-        for name, minute in minutes.items():
-            self.kept.setdefault(name, []).append(minute)
-
-    async def minutes(self, name: str, *, since: datetime, until: datetime) -> list[Minute]:
-        if self.error is not None:
-            raise self.error
-        return [m for m in self.kept.get(name, []) if since <= m.start < until]
-
-    async def uptimes(self, now: datetime) -> dict[str, Uptimes]:
-        return {}
 
 
 class ScriptedGaps:
@@ -459,6 +352,31 @@ class ScriptedPhone:
         return message
 
 
+class ScriptedLatencies:
+    """Implements `health_ports.Latencies`; nothing was measured until a test says so."""
+
+    def __init__(self) -> None:
+        self.screen = Histogram()
+        self.known: dict[Hop, list[HopMinute]] = {hop: [] for hop in Hop}
+
+    def minutes(self, hop: Hop) -> Sequence[HopMinute]:
+        return tuple(self.known[hop])
+
+
+class ScriptedLog:
+    """Implements `health_ports.LogLines`."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.kept: list[LogLine] = []
+
+    def lines(self) -> Sequence[LogLine]:
+        return tuple(self.kept)
+
+    def says(self, logger: str, text: str, level: int = logging.INFO) -> None:
+        self.kept.append(LogLine(self.clock.now(), level, logger, text))
+
+
 def watchroom(clock: Clock) -> Watchroom:
     """Return a watch to which nothing has happened yet."""
     journal = ScriptedJournal()
@@ -470,6 +388,8 @@ def watchroom(clock: Clock) -> Watchroom:
         people=ScriptedPeople(),
         drills=ScriptedDrills(clock),
         phone=ScriptedPhone(clock),
+        latencies=ScriptedLatencies(),
+        log=ScriptedLog(clock),
     )
 
 
@@ -525,6 +445,18 @@ def script(desk_watch: Watchroom | None) -> ScriptedWatch:
     assert desk_watch is not None
     assert isinstance(desk_watch.watch, ScriptedWatch)
     return desk_watch.watch
+
+
+def latencies(desk_watch: Watchroom | None) -> ScriptedLatencies:
+    assert desk_watch is not None
+    assert isinstance(desk_watch.latencies, ScriptedLatencies)
+    return desk_watch.latencies
+
+
+def log(desk_watch: Watchroom | None) -> ScriptedLog:
+    assert desk_watch is not None
+    assert isinstance(desk_watch.log, ScriptedLog)
+    return desk_watch.log
 
 
 def drills(desk_watch: Watchroom | None) -> ScriptedDrills:

@@ -27,6 +27,7 @@ from tests.dashboard.fakes import (
     make_desk,
 )
 from trading.clock import SystemClock
+from trading.desk import Desk
 from trading.model import Batch, Gap, Tick
 
 SILENT = "NSE_FO|45462"  # an option that nobody trades
@@ -37,6 +38,24 @@ def _stamped(tick: Tick, key: str) -> Tick:
     if tick.instrument_key != key:
         return tick
     return tick._replace(ltp=(int(time.time() * 1000) % 10_000_000) / 100)
+
+
+def serve(desk: Desk, port: int) -> None:
+    """Serve it as `main.py` does, until somebody ends this process."""
+    register(desk, Security(port=port))
+    ui.run(
+        host="127.0.0.1",
+        port=port,
+        reload=False,
+        show=False,
+        title="Vigil",
+        dark=True,
+        tailwind=False,
+        message_history_length=200,
+        show_welcome_message=False,
+        timeout_graceful_shutdown=2,
+        binding_refresh_interval=None,
+    )
 
 
 def main() -> None:
@@ -90,20 +109,7 @@ def main() -> None:
 
     desk.market_data.publish(market.batch([NIFTY, BANK, SILENT]))
     app.on_startup(trade)
-    register(desk, Security(port=arguments.port))
-    ui.run(
-        host="127.0.0.1",
-        port=arguments.port,
-        reload=False,
-        show=False,
-        title="Vigil",
-        dark=True,
-        tailwind=False,
-        message_history_length=200,
-        show_welcome_message=False,
-        timeout_graceful_shutdown=2,
-        binding_refresh_interval=None,
-    )
+    serve(desk, arguments.port)
 
 
 if __name__ == "__main__":

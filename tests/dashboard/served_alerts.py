@@ -10,11 +10,10 @@ import signal
 from dataclasses import replace
 from datetime import timedelta
 
-from nicegui import app, ui
+from nicegui import app
 
-from dashboard.app import register
-from dashboard.guard import Security
 from tests.dashboard.fakes import ALWAYS, BANK, NIFTY, Market, instruments, make_desk
+from tests.dashboard.served import serve
 from tests.dashboard.watched import alert, morning, watched
 from trading.clock import SystemClock
 from trading.health import Component
@@ -63,20 +62,7 @@ def main() -> None:
             desk.market_data.publish(market.batch([NIFTY, BANK]))
 
     app.on_startup(trade)
-    register(desk, Security(port=arguments.port))
-    ui.run(
-        host="127.0.0.1",
-        port=arguments.port,
-        reload=False,
-        show=False,
-        title="Vigil",
-        dark=True,
-        tailwind=False,
-        message_history_length=200,
-        show_welcome_message=False,
-        timeout_graceful_shutdown=2,
-        binding_refresh_interval=None,
-    )
+    serve(desk, arguments.port)
 
 
 if __name__ == "__main__":

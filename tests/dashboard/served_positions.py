@@ -6,12 +6,11 @@ import random
 import signal
 from datetime import timedelta
 
-from nicegui import app, ui
+from nicegui import app
 
-from dashboard.app import register
-from dashboard.guard import Security
 from tests.dashboard.dealing import LOT, deal, read
 from tests.dashboard.fakes import ALWAYS, BANK, CALL, NIFTY, Market, instruments, make_desk
+from tests.dashboard.served import serve
 from trading.clock import SystemClock
 from trading.equity import PnlCurve
 
@@ -52,20 +51,7 @@ def main() -> None:
                 desk.market_data.publish(market.batch(sorted(traded)))
 
     app.on_startup(trade)
-    register(desk, Security(port=arguments.port))
-    ui.run(
-        host="127.0.0.1",
-        port=arguments.port,
-        reload=False,
-        show=False,
-        title="Vigil",
-        dark=True,
-        tailwind=False,
-        message_history_length=200,
-        show_welcome_message=False,
-        timeout_graceful_shutdown=2,
-        binding_refresh_interval=None,
-    )
+    serve(desk, arguments.port)
 
 
 if __name__ == "__main__":

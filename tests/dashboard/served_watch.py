@@ -2,14 +2,13 @@
 
 import argparse
 import asyncio
+import logging
 import random
 from dataclasses import replace
 from datetime import timedelta
 
-from nicegui import app, ui
+from nicegui import app
 
-from dashboard.app import register
-from dashboard.guard import Security
 from tests.dashboard.fakes import (
     ALWAYS,
     BANK,
@@ -23,10 +22,13 @@ from tests.dashboard.scripted_watch import (
     drills,
     feed_incident,
     health_alert,
+    latencies,
     ledger,
+    log,
     script,
     uptime,
 )
+from tests.dashboard.served import serve
 from trading.clock import SystemClock
 from trading.desk import Desk
 from trading.health import (
@@ -35,6 +37,8 @@ from trading.health import (
     Component,
     Condition,
     DrillResult,
+    Hop,
+    HopMinute,
     Incident,
     IncidentStep,
     Minute,
@@ -67,6 +71,7 @@ def trouble(desk: Desk) -> None:
         condition=Condition.DOWN,
         since=now - timedelta(seconds=47),
         words="attempt 3 of unlimited, next in 4.2 s",
+        matter="no_prices",
         strip=tuple(strip),
         reconnects=4,
     )
@@ -124,6 +129,32 @@ def trouble(desk: Desk) -> None:
     scripted.goes(DrillResult("pull the plug", now, 0.1, words="waiting for a price"))
 
 
+def hops(desk: Desk) -> None:
+    """Let an hour of latencies be known, with a closed stretch, an outage and one bad minute."""
+    made = random.Random(3)
+    present = desk.clock.now().replace(second=0, microsecond=0)
+    usual = {Hop.ARRIVAL: (41.0, 88.0), Hop.DECODE: (0.08, 0.31), Hop.SCREEN: (131.0, 252.0)}
+    for hop, (p50, p99) in usual.items():
+        for back in range(48, 0, -1):
+            if back in (30, 31, 1):
+                continue
+            worse = 6.0 if back == 17 else 1.0
+            low, high = (v * made.uniform(0.85, 1.15) for v in (p50, p99))
+            minute = HopMinute(present - timedelta(minutes=back), 900, low, high * worse)
+            latencies(desk.watch).known[hop].append(minute)
+
+
+def said(desk: Desk) -> None:
+    """Let the market feed have logged what it does in such a morning."""
+    says = log(desk.watch).says
+    for attempt in range(1, 12):
+        text = f"market: connecting -> backing off, cannot be reached, attempt {attempt}"
+        says("feeds.connection.market", text)
+    says("feeds.upstox.market_feed", "market: 12 instruments are over the limit", logging.WARNING)
+    odd = "market: unexpected trouble (ValueError: <b>bold</b> " + "x" * 150 + ")"
+    says("feeds.connection.market", odd, logging.ERROR)
+
+
 def week(desk: Desk) -> None:
     """Fill the uptime of seven days."""
     made = random.Random(7)
@@ -133,7 +164,7 @@ def week(desk: Desk) -> None:
         for back in range(6 * 24 * 60, 0, -5):
             up = 60.0 if made.random() > 0.004 else 20.0
             minutes.append(Minute(now - timedelta(minutes=back), 60.0, up, 100))
-        uptime(desk.watch).kept[health.name] = minutes
+        uptime(desk.watch).fill(health.name, minutes)
 
 
 def main() -> None:
@@ -148,6 +179,8 @@ def main() -> None:
     week(desk)
     if arguments.trouble:
         trouble(desk)
+        hops(desk)
+        said(desk)
 
     async def trade() -> None:
         while True:
@@ -156,20 +189,7 @@ def main() -> None:
 
     desk.market_data.publish(market.batch([NIFTY, BANK]))
     app.on_startup(trade)
-    register(desk, Security(port=arguments.port))
-    ui.run(
-        host="127.0.0.1",
-        port=arguments.port,
-        reload=False,
-        show=False,
-        title="Vigil",
-        dark=True,
-        tailwind=False,
-        message_history_length=200,
-        show_welcome_message=False,
-        timeout_graceful_shutdown=2,
-        binding_refresh_interval=None,
-    )
+    serve(desk, arguments.port)
 
 
 if __name__ == "__main__":

@@ -3,26 +3,23 @@
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 
 from tests.dashboard.test_browser import (
     CHROMIUM,
     CONTRAST,
-    FLAGS,
     LAPTOP,
     PHONE,
-    ROOT,
     Server,
-    _await_health,
-    free_port,
+    browser,
+    served,
 )
+
+__all__ = ["browser"]  # the fixture
 
 TOAST = '.v-toast[data-level="critical"]'
 BOTTOM = "Math.abs(document.querySelector('.v-chat').scrollTop) < 2"
@@ -44,34 +41,10 @@ pytestmark = [
 ]
 
 
-@contextmanager
-def served(*arguments: str) -> Iterator[Server]:
-    port = free_port()
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("NICEGUI_", "PYTEST_"))}
-    command = [sys.executable, "-m", "tests.dashboard.served_alerts", "--port", str(port)]
-    process = subprocess.Popen([*command, *arguments], cwd=ROOT, env=kept)
-    made = Server(process, port)
-    try:
-        _await_health(made)
-        yield made
-    finally:
-        made.thaw()
-        process.terminate()
-        process.wait(10)
-
-
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with served("--morning") as made:
+    with served("served_alerts", "--morning") as made:
         yield made
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        launched = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield launched
-        await launched.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -166,7 +139,7 @@ async def test_the_light_opens_its_inputs(page: Page, server: Server) -> None:
 
 
 async def test_care_turns_into_do_not_trade_when_the_prices_stop(page: Page) -> None:
-    with served("--care") as server:
+    with served("served_alerts", "--care") as server:
         await page.goto(server.url + "/alerts")
         await page.wait_for_selector('.v-light[data-level="care"]', timeout=10_000)
         text = await page.locator(".v-light").inner_text()

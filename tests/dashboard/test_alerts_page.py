@@ -1,5 +1,6 @@
 """The Alerts page: inbox, ways to a person, who listens, the phone, the delivery log."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from nicegui.testing import User
 from dashboard.alert_inbox import PAGE
 from tests.dashboard.conftest import serving
 from tests.dashboard.fakes import make_desk
-from tests.dashboard.hands import drawn, eventually, fire, found, press, text
+from tests.dashboard.hands import drawn, eventually, fire, found, press, text, texts
 from tests.dashboard.watched import PIXEL, Watched, alert, letter, morning, watched
 from trading.clock import ManualClock
 from trading.desk import Desk
@@ -35,10 +36,6 @@ def watch(ends: tuple[Desk, Watched]) -> Watched:
 async def user(ends: tuple[Desk, Watched], no_errors: None) -> AsyncIterator[User]:
     async with serving(ends[0]) as user:
         yield user
-
-
-def texts(user: User, marker: str) -> list[str]:
-    return [str(getattr(e, "text", e._text)) for e in found(user, marker) if e.visible]
 
 
 def inside(user: User, marker: str) -> list[str]:
@@ -107,7 +104,7 @@ async def test_what_is_new_comes_by_itself_and_nothing_is_read_without_news(
 
     await eventually(lambda: texts(user, "alert-title") == ["filled"])
     reads = watch.watch.journal.reads
-    await watch.watch.mute("nothing", 0)
+    await watch.watch.mute("storage", 0)
     await drawn(user, "alert-row")
     assert watch.watch.journal.reads == reads
 
@@ -130,7 +127,7 @@ async def test_a_journal_that_cannot_be_read_is_said(
 
 async def test_each_way_says_how_it_is_and_goes_on(user: User, watch: Watched) -> None:
     await user.open("/alerts")
-    assert texts(user, "way-state-0") == ["● ok"]
+    assert texts(user, "way-state-0") == ["● good"]
     assert texts(user, "way-reason-1") == ["no server is configured"]
 
     watch.watch.ways[0] = ChannelHealth("telegram", "down", HOSTILE, queued=4, sent=14)
@@ -297,11 +294,35 @@ async def test_the_log_follows_the_letters(user: User, watch: Watched, clock: Ma
     await eventually(lambda: len(found(user, "letter")) == 6)
     told = watch.watch.journal.told[0]
     waits = letter(told, 7, state=LetterState.QUEUED, attempts=1, error=HOSTILE)
-    watch.watch.journal.log.append(waits)
+    watch.watch.journal.mail[7] = waits
     watch.watch.ways[0] = replace(watch.watch.ways[0], retried=2)
     await eventually(lambda: f"waiting, tried 1 times: {HOSTILE}" in texts(user, "letter-state"))
 
     sent = replace(waits, state=LetterState.SENT, took_ms=81.0, attempts=2, sent=clock.now())
-    watch.watch.journal.log[-1] = sent
+    watch.watch.journal.mail[7] = sent
     watch.watch.ways[0] = replace(watch.watch.ways[0], sent=15)
     await eventually(lambda: "sent in 81 ms after 2 tries" in texts(user, "letter-state"))
+
+
+async def test_a_letter_that_is_delivered_while_the_log_is_read_is_not_left_out(
+    user: User, watch: Watched, clock: ManualClock
+) -> None:
+    journal = watch.watch.journal
+    await user.open("/alerts")
+    await eventually(lambda: found(user, "log-empty"))
+    journal.gate = asyncio.Event()
+    watch.watch.ways[0] = replace(watch.watch.ways[0], sent=15)
+    before = journal.reads
+    await eventually(lambda: journal.reads == before + 1)
+    told = watch.watch.raises(alert(clock, severity=Severity.INFO))
+    journal.mail[1] = letter(told, 1, sent=told.at)
+    watch.watch.ways[0] = replace(watch.watch.ways[0], sent=16)
+    await eventually(lambda: user_sees_sent(user, 16))
+
+    journal.gate.set()
+
+    await eventually(lambda: len(found(user, "letter")) == 1)
+
+
+def user_sees_sent(user: User, number: int) -> bool:
+    return texts(user, "way-figures-0") == [f"{number} sent"]

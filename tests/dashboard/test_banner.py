@@ -1,10 +1,13 @@
 """The banner tells of critical alerts that are not over, and of how many others there are."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from nicegui.testing import User
 
+from alerts.rules import unresolved_basket
+from tests.alerts.watch_rig import WatchRig
 from tests.dashboard.conftest import serving
 from tests.dashboard.fakes import make_desk
 from tests.dashboard.hands import broker, drawn, eventually, found, press, text
@@ -95,7 +98,8 @@ async def test_a_basket_and_what_was_told_of_it_are_one_line_and_one_press(
     await eventually(lambda: found(user, "alarm"), within=30)
     (basket,) = desk.baskets.all()
 
-    watch.watch.raises(alert(clock, "NAKED LEG", key=f"basket {basket.id}", kind="order"))
+    (told,) = unresolved_basket.check(replace(WatchRig().look(), baskets=(basket,)))
+    watch.watch.raises(alert(clock, "NAKED LEG", key=told.key, kind="order"))
     watch.watch.raises(alert(clock, "disk full", key="disk"))
     await drawn(user, "critical")
 

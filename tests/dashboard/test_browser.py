@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,12 +86,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
+@contextmanager
+def served(module: str, *arguments: str) -> Iterator[Server]:
+    """Serve the desk of a module of this folder, and end it whatever happens."""
     port = free_port()
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("NICEGUI_", "PYTEST_"))}
-    command = [sys.executable, "-m", "tests.dashboard.served", "--port", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, env=kept)
+    command = [sys.executable, "-m", f"tests.dashboard.{module}", "--port", str(port)]
+    process = subprocess.Popen([*command, *arguments], cwd=ROOT, env=kept)
     made = Server(process, port)
     try:
         _await_health(made)
@@ -99,6 +101,12 @@ def server() -> Iterator[Server]:
         made.thaw()
         process.terminate()
         process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with served("served") as made:
+        yield made
 
 
 def _await_health(server: Server) -> None:

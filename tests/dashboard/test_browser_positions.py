@@ -1,10 +1,7 @@
 """Positions in a real browser: what ages there, what fits there, what can be read there."""
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -15,13 +12,11 @@ from tests.dashboard.test_browser import (
     CONTRAST,
     LAPTOP,
     PHONE,
-    ROOT,
     Server,
-    _await_health,
     browser,
-    free_port,
     live,
     page,
+    served,
 )
 
 __all__ = ["browser", "page"]  # the fixtures
@@ -41,17 +36,8 @@ ROW = ".v-position-row.v-row"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    port = free_port()
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("NICEGUI_", "PYTEST_"))}
-    command = [sys.executable, "-m", "tests.dashboard.served_positions", "--port", str(port)]
-    made = Server(subprocess.Popen(command, cwd=ROOT, env=kept), port)
-    try:
-        _await_health(made)
+    with served("served_positions") as made:
         yield made
-    finally:
-        made.thaw()
-        made.process.terminate()
-        made.process.wait(10)
 
 
 async def open_positions(page: Page, server: Server) -> None:

@@ -1,5 +1,6 @@
 """The bell, its drawer and the toasts: in every open tab the same, and never in the way."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -8,7 +9,8 @@ from nicegui.testing import User
 
 from tests.dashboard.conftest import serving
 from tests.dashboard.fakes import make_desk
-from tests.dashboard.hands import drawn, eventually, fire, found, press, text
+from tests.dashboard.hands import drawn, eventually, fire, found, press, text, texts
+from tests.dashboard.scripted_watch import feed_incident
 from tests.dashboard.watched import Watched, alert, watched
 from trading.clock import ManualClock
 from trading.desk import Desk
@@ -33,10 +35,6 @@ def watch(ends: tuple[Desk, Watched]) -> Watched:
 async def user(ends: tuple[Desk, Watched], no_errors: None) -> AsyncIterator[User]:
     async with serving(ends[0]) as user:
         yield user
-
-
-def texts(user: User, marker: str) -> list[str]:
-    return [str(getattr(e, "text", e._text)) for e in found(user, marker) if e.visible]
 
 
 async def test_the_bell_counts_what_nobody_has_acknowledged(
@@ -215,6 +213,7 @@ async def test_what_is_muted_does_not_come_up(
     user: User, watch: Watched, clock: ManualClock
 ) -> None:
     await user.open("/")
+    watch.watch.happens(feed_incident(clock))
     await watch.watch.mute("no_prices", 60)
     await watch.watch.mute(str(Component.MARKET_FEED), 60)
     watch.watch.raises(alert(clock))
@@ -234,6 +233,60 @@ async def test_a_tab_that_is_opened_later_is_not_told_the_past(
     watch.watch.raises(alert(clock, "new", key="new", severity=WARNING))
 
     await eventually(lambda: texts(user, "toast-title") == ["new"])
+
+
+async def test_what_is_new_here_is_told_however_old_it_is_for_the_exchange(
+    user: User, watch: Watched, clock: ManualClock
+) -> None:
+    """On an exchange at sixty times the speed an alert of half a second ago is 30 s old."""
+    await user.open("/")
+    watch.watch.raises(alert(clock, "filled", key="o", severity=INFO, ago=30.0))
+
+    await eventually(lambda: texts(user, "toast-title") == ["filled"])
+
+
+async def test_a_tab_that_is_opened_a_moment_later_is_told(
+    user: User, watch: Watched, clock: ManualClock
+) -> None:
+    watch.watch.raises(alert(clock))
+    clock.advance(5)
+    await user.open("/")
+
+    await eventually(lambda: texts(user, "toast-title") == ["Market feed silent for 17 s"])
+
+
+async def test_an_alert_that_the_disk_has_not_taken_cannot_be_acknowledged_and_says_why(
+    user: User, watch: Watched, clock: ManualClock
+) -> None:
+    await user.open("/")
+    unstored = alert(clock)
+    watch.watch.journal.told.append(unstored)  # as the teller shows it: without a number
+    watch.watch.alerts.emit(unstored)
+    await drawn(user, "toast-ack")
+
+    press(user, "toast-ack")
+
+    await user.should_see("the disk has not taken this alert yet", retries=20)
+    assert watch.watch.acknowledge_asked == []
+
+
+async def test_the_drawer_reads_once_at_a_time_and_again_for_what_came_meanwhile(
+    user: User, watch: Watched, clock: ManualClock
+) -> None:
+    journal = watch.watch.journal
+    await user.open("/")
+    journal.gate = asyncio.Event()
+    press(user, "bell")
+    await eventually(lambda: journal.reads == 1)
+    for n in range(3):
+        watch.watch.raises(alert(clock, f"filled {n}", key=f"o{n}", severity=INFO))
+        await eventually(lambda n=n: f"filled {n}" in texts(user, "toast-title"))
+    assert journal.reads == 1
+
+    journal.gate.set()
+
+    await eventually(lambda: texts(user, "alert-title") == ["filled 2", "filled 1", "filled 0"])
+    assert journal.reads == 2
 
 
 @pytest.mark.parametrize(("quiet", "rung"), [(False, ["fill", "risk"]), (True, ["risk"])])

@@ -12,14 +12,15 @@ import pytest
 from nicegui.testing import User
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.dashboard.conftest import serving
+from dashboard.login import COOKIE
+from tests.dashboard.conftest import SECURITY, serving
 from tests.dashboard.dealing import LOT, deal, read
 from tests.dashboard.fakes import NIFTY, MemoryFeed, MemoryJournal, make_desk
-from tests.dashboard.scripted_watch import feed_incident, health_alert, script
-from tests.ticks import batch, tick
+from tests.dashboard.scripted_watch import feed_incident, health_alert, latencies, script
+from tests.ticks import T0, batch, tick
 from trading.clock import ManualClock
 from trading.desk import Desk, Stage
-from trading.health import Check, Component, Condition, Uptimes
+from trading.health import Check, Component, Condition, Hop, HopMinute, Uptimes
 from trading.ports import FeedChange, FeedState
 
 GRAFANA = Path(__file__).parents[2] / "dashboard" / "grafana" / "vigil.json"
@@ -89,6 +90,30 @@ async def test_a_feed_that_backs_off_and_a_full_disk_are_named(
     ]
 
 
+async def test_whoever_has_not_logged_in_learns_no_details_of_the_trading(
+    desk: Desk, clock: ManualClock, heard: None, no_errors: None
+) -> None:
+    watch = script(desk.watch)
+    watch.becomes(Component.PORTFOLIO, "main", condition=Condition.DOWN, words="silent, order 7")
+    watch.happens(replace(feed_incident(clock), cause="basket Iron condor, order 7"))
+    async with serving(desk, replace(SECURITY, password="hunter2")) as user:
+        ask = user.http_client
+        stranger = await ask.get("/health")
+        forged = await ask.get("/health", headers={"cookie": f"{COOKIE}=9999999999.{'0' * 64}"})
+        form = {"password": "hunter2", "next": "/"}
+        await ask.post("/login", data=form, headers={"origin": "http://test"})
+        friend = (await ask.get("/health")).json()
+
+    told = stranger.json()
+    assert (stranger.status_code, told["status"], told["trouble_count"]) == (200, "degraded", 1)
+    assert {"component": "portfolio stream", "condition": "down"} in told["components"]
+    for secret in ("order", "condor", "main"):
+        assert secret not in stranger.text
+    assert forged.json() == told
+    assert friend["troubles"] == ["portfolio stream of main down since 10:00:00, silent, order 7"]
+    assert friend["watch"]["incidents"][0]["cause"] == "basket Iron condor, order 7"
+
+
 async def scraped(user: User) -> Samples:
     """Return all samples by their name and labels."""
     text = (await user.http_client.get("/metrics")).text
@@ -132,7 +157,8 @@ async def test_health_says_degraded_and_why_in_the_words_of_the_watch(
     user: User, desk: Desk, clock: ManualClock, heard: None
 ) -> None:
     watch = script(desk.watch)
-    watch.becomes(Component.MARKET_FEED, condition=Condition.DOWN, since=clock.now())
+    silent = "market feed silent for 17 s"
+    watch.becomes(Component.MARKET_FEED, condition=Condition.DOWN, since=clock.now(), words=silent)
     watch.happens(feed_incident(clock))
     watch.checks.append(Check("Market feed", False, "silent for 17 s"))
 
@@ -148,7 +174,7 @@ async def test_health_says_degraded_and_why_in_the_words_of_the_watch(
         "name": "market feed",
         "condition": "down",
         "since": "2025-11-26T05:30:00+00:00",
-        "words": "38 msg/s, 0.2 s ago",
+        "words": "market feed silent for 17 s",
         "uptime_24h": 1.0,
     }
 
@@ -212,7 +238,49 @@ async def test_metrics_tell_what_the_watch_knows(
     assert samples["vigil_job_last_seconds", ("job", "monitor")] == pytest.approx(0.0031)
     assert ("vigil_job_last_seconds", ("job", "retention")) not in samples
     assert samples["vigil_monitor_age_seconds",] == 0.4
-    assert samples["vigil_can_trade",] == 1
+
+
+async def test_metrics_tell_the_hops_of_the_last_minute(
+    user: User, desk: Desk, clock: ManualClock
+) -> None:
+    known = latencies(desk.watch).known
+    last = clock.now().replace(second=0, microsecond=0) - timedelta(minutes=1)
+    known[Hop.ARRIVAL] = [HopMinute(last, 900, 41.0, 88.0)]
+    known[Hop.DECODE] = [HopMinute(last - timedelta(minutes=2), 900, 0.1, 0.3)]
+
+    samples = await scraped(user)
+
+    arrival = ("hop", "exchange_to_us")
+    half = samples["vigil_hop_latency_seconds", arrival, ("quantile", "0.5")]
+    assert half == pytest.approx(0.041)
+    assert samples["vigil_hop_latency_seconds", arrival, ("quantile", "0.99")] == pytest.approx(
+        0.088
+    )
+    hops = {key[1] for key in samples if key[0] == "vigil_hop_latency_seconds"}
+    assert hops == {arrival}
+
+
+async def test_whether_one_can_trade_is_what_the_light_says(
+    user: User, desk: Desk, clock: ManualClock, heard: None
+) -> None:
+    """A feed that is silent since the last look, or a closed market, were once a 1."""
+    watch = script(desk.watch)
+
+    async def can_trade() -> float:
+        return (await scraped(user))["vigil_can_trade",]
+
+    assert await can_trade() == 1
+    watch.checks.append(Check("Clock", False, "2.4 s ahead", grave=False))
+    assert await can_trade() == 1, "with care"
+    watch.checks.append(Check("Token", False, "ended at 03:30"))
+    assert await can_trade() == 0
+    del watch.checks[-2:]
+    clock.advance(6)
+    assert await can_trade() == 0, "no price for 6 s"
+    desk.market_data.publish(batch(tick(NIFTY, at=T0 + 1, received=clock.monotonic())))
+    assert await can_trade() == 1
+    clock.advance(timedelta(hours=8).total_seconds())
+    assert await can_trade() == 0, "the market has closed"
 
 
 async def test_metrics_tell_orders_positions_and_money(user: User, desk: Desk) -> None:

@@ -73,9 +73,11 @@ def test_what_is_being_closed_already_is_not_closed_again() -> None:
     line = plan(position(150), [order(filled=25), order(Side.BUY), order(key=PUT)])
 
     assert (line.quantity, line.on_its_way, line.resting) == (100, 50, ())
-    assert (
-        words.obstacles(line, BY_KEY[CALL])[0] == "An order that closes 50 is on its way already."
-    )
+    assert words.obstacles(line, BY_KEY[CALL]) == [
+        "An order that closes 50 is on its way already.",
+        "An order to buy 1 lot (75) still works: filled later, it opens this again. "
+        "Cancel it in Orders.",
+    ]
     assert plan(position(75), [order()]).quantity == 0
 
 

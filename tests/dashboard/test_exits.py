@@ -19,6 +19,7 @@ from tests.dashboard.hands import (
     press,
     price,
     text,
+    texts,
 )
 from tests.trading.scripted import After
 from trading.clock import ManualClock, SystemClock
@@ -64,10 +65,6 @@ def can_send(user: User) -> bool:
 def sent(desk: Desk) -> list[OrderRequest]:
     """Return what was sent beside what the test began with."""
     return [line.request for line in broker(desk).sent if line.request.reduces]
-
-
-def texts(user: User, mark: str) -> list[str]:
-    return [str(e.text) for e in found(user, mark)]  # type: ignore[attr-defined]
 
 
 async def test_one_position_is_closed_and_told_in_words(user: User, desk: Desk) -> None:

@@ -8,7 +8,7 @@ from nicegui.testing import User
 
 from tests.dashboard.conftest import serving
 from tests.dashboard.fakes import NIFTY, make_desk
-from tests.dashboard.hands import eventually, found, press, price, text
+from tests.dashboard.hands import eventually, found, press, price, text, texts
 from tests.dashboard.watched import Watched, watched
 from trading.clock import ManualClock
 from trading.desk import Desk
@@ -24,10 +24,6 @@ def ends(clock: ManualClock) -> tuple[Desk, Watched]:
 async def user(ends: tuple[Desk, Watched], no_errors: None) -> AsyncIterator[User]:
     async with serving(ends[0]) as user:
         yield user
-
-
-def texts(user: User, marker: str) -> list[str]:
-    return [str(getattr(e, "text", e._text)) for e in found(user, marker)]
 
 
 @pytest.mark.parametrize(
@@ -71,6 +67,27 @@ async def test_a_press_opens_its_inputs_with_what_to_do_and_they_go_on(
     await eventually(lambda: texts(user, "input-name")[-1] == "")
     press(user, "inputs-close")
     assert found(user, "input-name") == []
+
+
+async def test_the_ages_of_the_inputs_are_theirs_and_go_on_while_the_watch_does_not_look(
+    user: User, ends: tuple[Desk, Watched]
+) -> None:
+    """They stood in the cells of the places in which they were first drawn."""
+    watch = ends[1].watch
+    watch.checks = [
+        Check("Desk", True, "answers within 2 ms"),
+        Check("Market feed", True, "live", age=0.2),
+        Check("Watch", True, "looked", age=0.4),
+    ]
+    await user.open("/")
+    press(user, "light")
+    assert texts(user, "input-age") == ["", "0.6s", "0.4s"]
+
+    watch.look_age = 40.0
+    watch.checks[2] = Check("Watch", False, "looked 40 s ago", age=40.0)
+
+    await eventually(lambda: texts(user, "input-name") == ["Watch", "Desk", "Market feed"])
+    assert texts(user, "input-age") == ["40s", "", "40s"]
 
 
 async def test_without_a_watch_the_light_speaks_of_the_feed_alone(

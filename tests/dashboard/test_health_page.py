@@ -1,13 +1,16 @@
 """The Health page as a trader uses it: what it says, what moves on it, what can be done there."""
 
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from nicegui import ui
 from nicegui.testing import User
 
+from dashboard.incidents_view import MOST
+from dashboard.latency_chart import HopChart
 from dashboard.live import Cell
 from dashboard.sheet import Tone
 from dashboard.strips import Strip
@@ -22,7 +25,9 @@ from tests.dashboard.scripted_watch import (
     drills,
     feed_incident,
     health_alert,
+    latencies,
     ledger,
+    log,
     script,
 )
 from tests.ticks import batch, tick
@@ -32,16 +37,17 @@ from trading.errors import Denied, Retryable
 from trading.health import (
     ChannelHealth,
     Check,
+    Checked,
     Component,
     Condition,
     DrillResult,
+    Hop,
+    HopMinute,
     Minute,
     Uptimes,
 )
 from trading.model import Gap
 from trading.ports import FeedState
-
-BEFORE_OPEN = datetime(2025, 11, 26, 3, 31, tzinfo=UTC)  # 09:01 IST, a Wednesday
 
 
 @pytest.fixture
@@ -171,6 +177,21 @@ async def test_a_component_is_muted_for_an_hour_and_heard_again(
     assert watch.mute_asked == [("telegram", 60.0), ("telegram", 0)]
 
 
+async def test_a_stream_is_muted_with_those_of_all_accounts_and_critical_alerts_still_come(
+    user: User, watch: ScriptedWatch
+) -> None:
+    """The watch knows no mute of one account; asked for one it refused, whoever pressed."""
+    await user.open("/status")
+
+    press(user, "mute-portfolio-stream-of-main")
+
+    said = "For an hour only critical alerts of portfolio stream of all accounts are sent."
+    await user.should_see(said, retries=20)
+    assert watch.mute_asked == [("portfolio stream", 60.0)]
+    muted = "muted-portfolio-stream-of-main"
+    await eventually(lambda: text(user, muted) == "muted until 12:00")
+
+
 async def test_details_tell_the_ladder_as_it_runs(user: User, desk: Desk) -> None:
     await user.open("/status")
     press(user, "details-market-feed")
@@ -221,6 +242,71 @@ async def test_a_ledger_that_cannot_be_read_says_so(user: User, gaps: ScriptedGa
     assert text(user, "gaps-note") == said
 
 
+def log_rows(user: User) -> list[list[str]]:
+    return [
+        [label.text for label in row.descendants() if isinstance(label, ui.label)]
+        for row in found(user, "log-line")
+    ]
+
+
+async def test_details_of_the_feed_draw_the_hops_of_a_price(
+    user: User, desk: Desk, clock: ManualClock
+) -> None:
+    known = latencies(desk.watch).known
+    last = clock.now().replace(second=0, microsecond=0) - timedelta(minutes=1)
+    known[Hop.ARRIVAL] = [HopMinute(last, 900, 41.0, 88.0)]
+    await user.open("/status")
+    press(user, "details-market-feed")
+    await drawn(user, "hops")
+
+    assert text(user, "hop-arrival") == "p50 41 ms · p99 88 ms at 10:59"
+    assert text(user, "hop-screen").startswith("No page with prices was open")
+    chart = found(user, "hop-chart-arrival")[-1]
+    assert isinstance(chart, HopChart)
+    assert chart.props["points"][:59] == [None] * 59
+    assert chart.props["points"][59][1:3] == [41.0, 88.0]
+
+    clock.advance(60)
+    known[Hop.ARRIVAL].append(HopMinute(last + timedelta(minutes=1), 880, 39.0, 70.0))
+
+    await eventually(lambda: text(user, "hop-arrival") == "p50 39 ms · p99 70 ms at 11:00")
+    assert found(user, "hop-chart-arrival") == [chart]
+    assert [p[1] for p in chart.props["points"] if p] == [41.0, 39.0]
+
+
+async def test_only_the_market_feed_has_hops(user: User) -> None:
+    await user.open("/status")
+    press(user, "details-storage")
+    await drawn(user, "log-storage")
+
+    assert not found(user, "hops")
+
+
+async def test_details_show_the_log_of_their_component_as_text(user: User, desk: Desk) -> None:
+    said = log(desk.watch).says
+    said("storage.writer", "<b>disk</b> I/O error", logging.ERROR)
+    said("feeds.connection.market", "market: live -> backing off, closed (1006)")
+    await user.open("/status")
+    press(user, "details-storage")
+    await drawn(user, "log-line")
+    assert log_rows(user) == [["11:00:00", "✖ error", "storage.writer", "<b>disk</b> I/O error"]]
+
+    said("storage.writer", "ok again")
+
+    await eventually(lambda: [row[3] for row in log_rows(user)][1:] == ["ok again"])
+
+
+async def test_a_component_without_a_line_says_so(user: User, desk: Desk) -> None:
+    log(desk.watch).says("vigil", "instruments: 0 unknown types")
+    await user.open("/status")
+    press(user, "details-telegram")
+    await drawn(user, "log-telegram")
+
+    assert log_rows(user) == []
+    assert text(user, "log-empty-telegram") == "Nothing was logged since the start."
+    assert found(user, "log-empty-telegram")[-1].visible
+
+
 # the sentence, and a watch that is not there
 
 
@@ -230,7 +316,8 @@ async def test_the_sentence_names_the_cause(
     await user.open("/status")
     assert text(user, "sentence") == "● All systems good"
 
-    watch.becomes(Component.MARKET_FEED, condition=Condition.DOWN, since=clock.now())
+    silent = "market feed silent for 17 s"
+    watch.becomes(Component.MARKET_FEED, condition=Condition.DOWN, since=clock.now(), words=silent)
     watch.happens(feed_incident(clock))
 
     said = "◐ Degraded: market feed down since 11:00:00, silent for 17 s"
@@ -290,6 +377,36 @@ async def test_incidents_stand_open_ones_first(
     assert found(user, f"running-{lasting.number}")[-1].since == clock.monotonic() - 3_600  # type: ignore[attr-defined]
 
 
+async def test_a_stopwatch_counts_real_seconds_on_a_fast_exchange(
+    user: User, watch: ScriptedWatch, drill: ScriptedDrills, clock: ManualClock
+) -> None:
+    """At sixty times the speed it began with an hour on it, and went on by the second."""
+    clock.rate = 60.0
+    lasting = watch.happens(feed_incident(clock, ago=3_600))
+    drill.goes(DrillResult("freeze", clock.now() - timedelta(seconds=120)))
+    await user.open("/status")
+
+    for mark, seconds in ((f"running-{lasting.number}", 60), ("stopwatch-freeze", 2)):
+        assert found(user, mark)[-1].since == clock.monotonic() - seconds  # type: ignore[attr-defined]
+
+
+async def test_incidents_that_are_too_many_for_the_page_are_not_left_out_unsaid(
+    user: User, watch: ScriptedWatch, clock: ManualClock
+) -> None:
+    for n in range(MOST):
+        watch.happens(replace(feed_incident(clock, ended=True, ago=600 + n), key=f"k{n}"))
+    await user.open("/status")
+    await drawn(user, f"incident-{MOST}")
+    assert text(user, "incidents-empty") == ""
+
+    watch.happens(replace(feed_incident(clock, ended=True, ago=599), key="one more"))
+    await user.open("/status")
+
+    said = "Only the latest 30 are shown here; the seven-day report has more."
+    await eventually(lambda: text(user, "incidents-empty") == said)
+    assert not found(user, f"incident-{MOST}"), "the oldest"
+
+
 async def test_an_incident_comes_and_goes_while_the_page_is_open(
     user: User, watch: ScriptedWatch, clock: ManualClock
 ) -> None:
@@ -338,6 +455,26 @@ async def test_an_incident_is_acknowledged_by_its_alerts(
 
     await eventually(lambda: watch.acknowledge_asked == [("page", [mine.id])])
     await eventually(lambda: not found(user, f"ack-{begun.number}")[-1].visible)
+
+
+async def test_an_incident_that_is_not_on_the_disk_acknowledges_nothing_and_says_why(
+    user: User, watch: ScriptedWatch, clock: ManualClock
+) -> None:
+    """Its number is 0, and so is that of every alert without an incident."""
+    watch.raises(health_alert(clock))
+    await user.open("/status")
+    watch.changes.emit(replace(feed_incident(clock), number=0))
+
+    press(user, "ack-0")
+    await user.should_see("the disk has not taken this incident yet", retries=20)
+    press(user, "open-0")
+    await drawn(user, "note-0")
+    enter(user, "note-0", "the router")
+    press(user, "save-note-0")
+
+    assert watch.acknowledge_asked == []
+    assert len(watch.unacknowledged()) == 1
+    assert watch.journal.kept == {}
 
 
 async def test_a_note_is_kept(user: User, watch: ScriptedWatch, clock: ManualClock) -> None:
@@ -501,16 +638,21 @@ async def test_the_checklist_is_run_by_hand(user: User, watch: ScriptedWatch) ->
     assert lines[:4] == ["◐", "Clock", "1.8 s ahead", "→ sync it"]
 
 
-async def test_the_checklist_shows_itself_once_before_the_open(no_errors: None) -> None:
-    desk = make_desk(ManualClock(BEFORE_OPEN))
-    watch = script(desk.watch)
-    async with serving(desk) as user:
-        await user.open("/status")
-        await eventually(lambda: text(user, "checklist-verdict") == "● READY  4 of 4 good")
-        assert text(user, "checklist-said") == "Run at 09:01:00."
-        await eventually(lambda: text(user, "next-run-of-monitor"))
+async def test_the_checklist_that_the_desk_ran_is_on_the_page_with_its_time(
+    user: User, watch: ScriptedWatch, clock: ManualClock
+) -> None:
+    """Each open tab once ran it by itself, and later ones said that it had not been run."""
+    at_nine = clock.now() - timedelta(hours=2)
+    watch.last_check = Checked(at_nine, tuple(watch.before_open))
+    await user.open("/status")
 
-        assert watch.checklists == 1
+    assert text(user, "checklist-verdict") == "● READY  4 of 4 good"
+    assert text(user, "checklist-said") == "Run at 09:00:00."
+    bad = Check("Clock", False, "1.8 s ahead", grave=False)
+    watch.last_check = Checked(clock.now(), (bad, *watch.before_open))
+    await eventually(lambda: text(user, "checklist-verdict") == "◐ CARE  4 of 5 good")
+    assert text(user, "checklist-said") == "Run at 11:00:00."
+    assert watch.checklists == 0
 
 
 async def test_a_checklist_that_fails_says_so_and_can_be_run_again(

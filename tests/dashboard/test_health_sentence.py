@@ -1,10 +1,12 @@
 """What /health and the sentence on the page name as trouble, and what they do not."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from dashboard.health_sentence import rows, sentence, troubles
+from alerts.rulebook import found_rules
+from dashboard.health_sentence import Rule, rows, sentence, troubles
 from tests.dashboard.fakes import NIFTY, MemoryFeed, MemoryJournal, make_desk
 from tests.dashboard.scripted_watch import ScriptedWatch, feed_incident, script
 from tests.ticks import batch, tick
@@ -26,6 +28,16 @@ def watch(desk: Desk) -> ScriptedWatch:
     return script(desk.watch)
 
 
+def goes_silent(watch: ScriptedWatch, clock: ManualClock) -> None:
+    watch.becomes(
+        Component.MARKET_FEED,
+        condition=Condition.DOWN,
+        since=clock.now(),
+        words="market feed silent for 17 s",
+        matter="no_prices",
+    )
+
+
 def test_a_desk_that_is_well_has_no_trouble(desk: Desk) -> None:
     assert troubles(desk) == []
     assert sentence(desk) == "● All systems good"
@@ -44,8 +56,7 @@ def test_one_trouble_is_told_once_in_the_words_of_the_watch(
     desk: Desk, watch: ScriptedWatch, clock: ManualClock
 ) -> None:
     clock.advance(20)  # the feed itself is silent too
-    watch.becomes(Component.MARKET_FEED, condition=Condition.DOWN, since=clock.now())
-    watch.happens(feed_incident(clock))
+    goes_silent(watch, clock)
 
     assert troubles(desk) == ["market feed down since 11:00:20, silent for 17 s"]
 
@@ -58,10 +69,67 @@ def test_what_the_parts_say_is_told_before_the_watch_has_proven_it(
     assert troubles(desk) == ["market feed silent for 6.0s"]
 
 
+def test_the_cause_is_the_present_one_and_not_that_of_an_older_incident(
+    desk: Desk, watch: ScriptedWatch, clock: ManualClock
+) -> None:
+    """An hour ago some instruments were without data, and they still are."""
+    watch.happens(replace(feed_incident(clock, ago=3_600), key="no_data", cause="no data for 3"))
+    goes_silent(watch, clock)
+
+    assert troubles(desk) == ["market feed down since 11:00:00, silent for 17 s"]
+
+
+def test_a_silent_feed_is_told_while_the_watch_speaks_of_another_matter_of_it(
+    desk: Desk, watch: ScriptedWatch, clock: ManualClock
+) -> None:
+    watch.becomes(
+        Component.MARKET_FEED,
+        condition=Condition.DOWN,
+        since=None,
+        words="no data for 3 instruments",
+        matter="no_data",
+    )
+    assert isinstance(desk.feed, MemoryFeed)
+    desk.feed.now(missing=("A", "B", "C"))
+    clock.advance(6)
+
+    assert troubles(desk) == [
+        "market feed down, no data for 3 instruments",
+        "market feed silent for 6.0s",
+    ]
+
+
+def test_the_keys_by_which_a_matter_is_known_are_those_of_the_rules() -> None:
+    """What the watch has proven is not told a second time by the parts."""
+    names = {rule.name for rule in found_rules()}
+
+    assert names.issuperset(Rule)
+
+
+def test_a_session_without_a_price_is_a_trouble(desk: Desk, clock: ManualClock) -> None:
+    night = clock.now() - timedelta(hours=18)
+    desk.market_data.publish(
+        batch(tick(NIFTY, at=int(night.timestamp() * 1000), received=clock.monotonic()))
+    )
+    clock.advance(6)
+
+    assert troubles(desk) == ["market feed has told no price since the opening"]
+
+
+def test_a_desk_that_has_heard_nothing_says_so(clock: ManualClock) -> None:
+    assert troubles(make_desk(clock)) == ["market feed has told no price yet"]
+
+
 def test_a_component_without_an_incident_is_told_in_its_own_words(
     desk: Desk, watch: ScriptedWatch
 ) -> None:
-    watch.becomes(Component.STORAGE, condition=Condition.FLAPPING, since=None, words="5 s behind")
+    watch.becomes(
+        Component.STORAGE,
+        condition=Condition.FLAPPING,
+        since=None,
+        words="5 s behind",
+        matter="disk",
+    )
     assert isinstance(desk.journal, MemoryJournal)
     desk.journal.storage = replace(desk.journal.storage, state="locked")
 

@@ -1,6 +1,8 @@
 """The light in the header says whether prices may be acted on, and if not, why."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from trading.health import Check
 from trading.hours import MarketState, Phase
 from trading.ports import FeedState
 
+STYLE = Path(__file__).parents[2] / "dashboard" / "components" / "vigil.css"
 NOW = datetime(2025, 11, 21, 12, 0, tzinfo=UTC)  # a Friday evening in India
 OPEN = MarketState(Phase.OPEN, "", NOW + timedelta(hours=1), None)
 MONDAY = datetime(2025, 11, 24, 3, 45, tzinfo=UTC)
@@ -38,7 +41,7 @@ def shown(**changes: Any) -> tuple[Level, str]:
         ({"heard_age": 2.1}, Level.LATE, "PRICES LATE"),
         ({"heard_age": 5.1}, Level.STALE, "DO NOT TRADE: market feed silent"),
         ({"heard_age": None}, Level.WAITING, "DO NOT TRADE: no price yet"),
-        ({"heard_age": None, "stage": "starting"}, Level.WAITING, "STARTING"),
+        ({"heard_age": None, "stage": "starting"}, Level.STARTING, "STARTING"),
         (
             {"market": OPENED, "told": NOW - timedelta(hours=18), "heard_age": 9.0},
             Level.OPENING,
@@ -72,6 +75,19 @@ def test_the_light_names_what_has_to_be_healed_first(
     changes: dict[str, Any], level: Level, text: str
 ) -> None:
     assert shown(**changes) == (level, text)
+
+
+def test_whatever_says_do_not_trade_is_red() -> None:
+    """Some of these once looked like CONNECTING: a grey ring beside the words."""
+    red = re.search(r"\.v-light:is\(([^{]*)\) \{[^}]*background: #b5121f", STYLE.read_text())
+    assert red is not None
+    painted = set(re.findall(r'data-level="(\w+)"', red[1]))
+
+    unheard = {"market": OPENED, "told": NOW - timedelta(hours=18), "heard_age": 9.0}
+    facts = ({"heard_age": 9.0}, {"heard_age": None}, {"stage": "stopping"}, unheard)
+    lights = [shown(**changes) for changes in facts]
+    assert all(text.startswith("DO NOT TRADE") for _, text in lights)
+    assert painted == {*(level for level, _ in lights), "gone"}
 
 
 GOOD = Check("Token", True, "valid until 03:30")

@@ -10,9 +10,11 @@ from nicegui.testing import User
 from dashboard.live import UNACKNOWLEDGED, Live, Patch, Pulse, Since
 from dashboard.sheet import Sheet
 from tests.dashboard.fakes import CALL, NIFTY
+from tests.dashboard.scripted_watch import latencies
 from tests.ticks import T0, batch, tick
 from trading.clock import ManualClock
 from trading.desk import Desk
+from trading.histogram import quantile
 from trading.ports import FeedChange, FeedState
 
 
@@ -294,3 +296,94 @@ async def test_charts_are_drawn_anew_after_a_reconnect_and_when_a_gap_begins_or_
     desk.feed.changes.emit(FeedChange("market", FeedState.OPEN, FeedState.LIVE, "prices", at))
 
     assert len(reloads) == 3
+
+
+# how long a price takes to a tab
+
+
+def measured(desk: Desk) -> dict[float, int]:
+    """Return how often each whole number of tens of milliseconds was measured."""
+    counts = latencies(desk.watch).screen.counts()
+    found: dict[float, int] = {}
+    for step, count in counts.items():
+        rounded = round(quantile({step: 1}, 0.5) or 0.0, -1)
+        found[rounded] = found.get(rounded, 0) + count
+    return found
+
+
+async def test_a_price_is_measured_from_its_receipt_to_the_connection(
+    browser: Browser, desk: Desk, clock: ManualClock
+) -> None:
+    with browser.live.client:
+        browser.live.cell(CALL, "ltp")
+        browser.live.cell(NIFTY, "ltp")
+    price(desk, clock, 100.0)
+    browser.says("ready")
+    await browser.beat()
+    assert measured(desk) == {}  # the first picture: the price was there before the page
+
+    price(desk, clock, 101.0)
+    price(desk, clock, 24_000.0, NIFTY)
+    clock.advance(0.15)
+    price(desk, clock, 102.0)
+    clock.advance(0.1)
+    await browser.beat()
+    await browser.beat()
+
+    assert measured(desk) == {100.0: 1}  # of NIFTY it was the first, and 101 was overtaken
+
+
+async def test_a_whole_picture_of_a_tab_that_was_away_is_not_measured(
+    browser: Browser, desk: Desk, clock: ManualClock
+) -> None:
+    with browser.live.client:
+        browser.live.cell(CALL, "ltp")
+    price(desk, clock, 100.0)
+    await browser.beat()
+    clock.advance(1)
+    price(desk, clock, 101.0)
+    await browser.beat()  # it is not ready: the patch waits
+    clock.advance(3_600)
+    browser.says("ready")
+    await browser.beat()
+
+    assert measured(desk) == {}
+
+
+async def test_what_waits_for_a_tab_that_is_behind_is_measured_when_it_is_sent(
+    browser: Browser, desk: Desk, clock: ManualClock
+) -> None:
+    with browser.live.client:
+        browser.live.cell(CALL, "ltp")
+    price(desk, clock, 100.0)
+    browser.says("ready")
+    for _ in range(UNACKNOWLEDGED):
+        await browser.beat()
+    clock.advance(1)
+    price(desk, clock, 101.0)
+    await browser.beat()
+    clock.advance(2)
+    assert measured(desk) == {}
+
+    browser.says("ack", UNACKNOWLEDGED)
+    await browser.beat()
+
+    [(took, times)] = measured(desk).items()
+    assert took == pytest.approx(2_000, rel=0.03)
+    assert times == 1
+
+
+async def test_a_sleep_that_makes_a_price_older_is_no_new_price(
+    browser: Browser, desk: Desk, clock: ManualClock
+) -> None:
+    with browser.live.client:
+        browser.live.cell(CALL, "ltp")
+    price(desk, clock, 100.0)
+    browser.says("ready")
+    await browser.beat()
+
+    clock.advance(1)
+    desk.market_data.slept(600)
+    await browser.beat()
+
+    assert measured(desk) == {}

@@ -453,6 +453,24 @@ async def test_an_order_of_the_phone_app_is_shown_as_placed_elsewhere(
     assert title(user, "status") == "the broker's word: trigger pending"
 
 
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"tag": "square-off"}, "squared off by the paper account"),
+        ({"message": "settled at expiry: intrinsic value 12.00"}, "settled by the paper account"),
+    ],
+)
+async def test_what_paper_execution_does_of_itself_is_not_called_placed_elsewhere(
+    user: User, desk: Desk, told: dict[str, str], said: str
+) -> None:
+    await user.open("/orders")
+
+    broker(desk).order_updates.emit(foreign(order_type=OrderType.MARKET, **told))
+
+    await user.should_see(said)
+    await user.should_not_see("placed elsewhere")
+
+
 async def test_rows_follow_the_stream_from_tab_to_tab(user: User, desk: Desk) -> None:
     await ready(user, desk)
     await open_sheet(user)

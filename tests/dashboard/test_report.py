@@ -8,7 +8,7 @@ import pytest
 from nicegui import ui
 from nicegui.testing import User
 
-from dashboard.report import alerts_by_day, by_day, last_days
+from dashboard.report import INCIDENTS, MOST, alerts_by_day, by_day, last_days
 from tests.dashboard.conftest import serving
 from tests.dashboard.fakes import OPEN_NOW, make_desk
 from tests.dashboard.hands import found, text
@@ -78,10 +78,11 @@ async def test_the_report_holds_the_week(
     user: User, desk: Desk, watch: ScriptedWatch, clock: ManualClock
 ) -> None:
     now = clock.now()
-    uptime(desk.watch).kept["market feed"] = [
+    minutes = [
         Minute(now - timedelta(minutes=2), 60.0, 30.0),
         Minute(now - timedelta(days=1), 60.0, 60.0),
     ]
+    uptime(desk.watch).fill("market feed", minutes)
     over = replace(feed_incident(clock, ended=True, ago=600), note="<script>alert(1)</script>")
     watch.happens(over)
     watch.happens(feed_incident(clock))
@@ -128,6 +129,26 @@ async def test_an_empty_week_says_so(user: User) -> None:
     for what in ("no-incidents", "no-gaps"):
         assert text(user, what) == "None."
     assert text(user, "no-drills") == "None was tried yet."
+
+
+async def test_what_is_not_counted_is_said_and_no_zero(
+    user: User, desk: Desk, watch: ScriptedWatch, clock: ManualClock
+) -> None:
+    alert = health_alert(clock)
+    days = [replace(alert, at=clock.now() - timedelta(days=back)) for back in (3, 2, 1)]
+    for told in (days[0], *[days[1]] * 1_001, *[days[2]] * (MOST - 500)):
+        watch.raises(told)
+    for n in range(INCIDENTS + 1):
+        watch.happens(replace(feed_incident(clock, ended=True, ago=600 + n), key=f"k{n}"))
+
+    await user.open("/report")
+
+    assert lines(user, "alerts")[1] == [
+        "✖ critical", *["—"] * 4, "500", f"{MOST - 500:,}", "0", f"{MOST:,}"
+    ]  # fmt: skip
+    assert text(user, "only-alerts") == "Only the latest 5,000 alerts are counted: there were more."
+    assert len(lines(user, "incidents")) == 1 + INCIDENTS
+    assert text(user, "only-incidents").startswith("Only the latest 200 incidents are counted")
 
 
 async def test_what_the_disk_does_not_give_is_named_and_the_rest_stands(

@@ -188,7 +188,7 @@ def morning(clock: Clock, ends: Watched) -> None:
             ago=40,
         )
     )
-    journal.log = [
+    letters = [
         letter(filled, 1, sent=filled.at, took_ms=180.0),
         letter(rejected, 2, sent=rejected.at, took_ms=1_240.0, attempts=2),
         letter(rejected, 3, channel="e-mail", state=LetterState.PARKED, attempts=3,
@@ -198,6 +198,7 @@ def morning(clock: Clock, ends: Watched) -> None:
         letter(silent, 6, channel="e-mail", state=LetterState.QUEUED, attempts=2,
                error="the server does not answer"),
     ]  # fmt: skip
+    journal.mail = {each.number: each for each in letters}
     _chat(phone)
 
 

@@ -148,9 +148,12 @@ async def test_what_is_wrong_with_single_rows_is_left_out_and_the_rest_kept(
         assert [i.symbol for i in await desk.desk.catalogue.search("ODD")] == ["<b>ODD & CO</b>"]
 
 
+def row(key: str, **more: Any) -> dict[str, Any]:
+    return {"instrument_token": key, "last_price": 100.0, "last_trade_time": "1", **more}
+
+
 def quoted(key: str, **more: Any) -> str:
-    row = {"instrument_token": key, "last_price": 100.0, "last_trade_time": "1", **more}
-    return data({key.replace("|", ":"): row})
+    return data({key.replace("|", ":"): row(key, **more)})
 
 
 @pytest.mark.parametrize(
@@ -184,7 +187,8 @@ async def test_a_trade_of_an_instrument_nobody_asked_for_is_no_reason_to_reconne
 ) -> None:
     async with scene(tmp_path, watching=0, rate=0.001, feed=IMPATIENT) as desk:
         later = str(desk.exchange.clock.now_ms() + 60_000)
-        answer(desk, QUOTES, Bad(quoted("NSE_EQ|NOBODY", last_trade_time=later)))
+        rows = [row("NSE_INDEX|Nifty 50"), row("NSE_EQ|NOBODY", last_trade_time=later)]
+        answer(desk, QUOTES, Bad(data(dict(enumerate(rows)))))
         await quiet_for(3 * IMPATIENT.stall_seconds, lambda: desk.state is FeedState.LIVE)
 
         assert len(desk.exchange.ledger.calls_to(QUOTES)) >= 2

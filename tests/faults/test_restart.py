@@ -67,7 +67,7 @@ def far_below(desk: Dealing) -> float:
 
 
 async def test_everything_is_as_it_was_after_a_restart(tmp_path: Path) -> None:
-    async with dealing(tmp_path) as desk:
+    async with dealing(tmp_path, start="2024-06-26T10:00") as desk:
         option = desk.option()
         done = await desk.becomes(await desk.buy(2), OrderStatus.FILLED)
         sold = await desk.becomes(await desk.buy(1, side=Side.SELL), OrderStatus.FILLED)
@@ -77,7 +77,7 @@ async def test_everything_is_as_it_was_after_a_restart(tmp_path: Path) -> None:
         before, broker_before = books(desk), desk.truth()
         sums = desk.desk.positions.total(ACCOUNT)
 
-    async with dealing(tmp_path) as desk:
+    async with dealing(tmp_path, start="2024-06-26T10:05") as desk:
         await desk.agrees()
         assert books(desk) == before
         broker = desk.truth()

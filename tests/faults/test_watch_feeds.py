@@ -92,15 +92,16 @@ async def test_f07_a_closed_socket_is_found_at_once_and_too_short_to_be_told(
 ) -> None:
     async with watched(tmp_path, feed=QUICK, rate=1000.0) as desk:
         desk.exchange.faults.set("authorize", how="status", status=503, next=2)
-        desk.exchange.faults.set("drop", how=how)
-        began = time.monotonic()
-        await desk.until(lambda: KEY in desk.wrong, within=2, what="a finding")
+        async with lateness() as late:
+            desk.exchange.faults.set("drop", how=how)
+            began = time.monotonic()
+            await desk.until(lambda: KEY in desk.wrong, within=2, what="a finding")
         found = desk.seen_at(KEY) - began
         assert not desk.input("Market feed").good
         healed = await desk.healed()
         print(f"{how}: found after {found * 1000:.0f} ms, live after {healed:.2f} s")
 
-        assert found < 0.1 + 0.1  # as much again for what else this machine does
+        assert found < 0.2 + 2 * late.worst
         await settled(desk)
         assert desk.alerts == []
         assert desk.input("Market feed").good
@@ -111,9 +112,10 @@ async def test_f07_a_closed_socket_that_stays_closed_is_told_with_what_was_tried
 ) -> None:
     async with watched(tmp_path, feed=QUICK, rate=1000.0) as desk:
         desk.exchange.faults.set("authorize", how="status", status=503)
-        desk.exchange.faults.set("drop", how="fin")
-        began = await desk.alert(KEY, Occasion.BEGIN)
-        told = await desk.on_the_phone(f"{began.name} · ")
+        async with lateness() as late:
+            desk.exchange.faults.set("drop", how="fin")
+            began = await desk.alert(KEY, Occasion.BEGIN)
+            told = await desk.on_the_phone(f"{began.name} · ")
         desk.exchange.faults.clear()
         healed = await desk.live(within=RECOVERED)
         back = await desk.alert(KEY, Occasion.END, within=ALL_CLEAR)
@@ -121,7 +123,7 @@ async def test_f07_a_closed_socket_that_stays_closed_is_told_with_what_was_tried
         incident = await desk.incident(KEY)
 
         print(f"live {healed:.2f} s after the exchange: {[s.what for s in incident.steps]}")
-        assert told.at - desk.changed_at(KEY, Occasion.BEGIN) <= ON_THE_PHONE
+        assert told.at - desk.changed_at(KEY, Occasion.BEGIN) <= ON_THE_PHONE + 2 * late.worst
         assert began.severity is Severity.WARNING
         assert "DISCONNECTED" in began.title
         assert "503" in str(incident.steps)

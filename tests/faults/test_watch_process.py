@@ -1,6 +1,7 @@
 """Rows H01, H02 and H04-H07 as the watch tells them: clocks, a blocked loop, a watch that hangs."""
 
 import asyncio
+import re
 import sqlite3
 import threading
 import time
@@ -18,7 +19,7 @@ from main import Vigil
 from settings import Watch
 from tests.faults.dealing import ACCOUNT, Dealing
 from tests.faults.scene import NIFTY, RECOVERED, quiet_for
-from tests.faults.watching import SHORT, Watched, settled, watched
+from tests.faults.watching import SHORT, Watched, lateness, settled, watched
 from tests.process.served import Place, launched
 from trading.errors import Denied
 from trading.health import Alert, Component, Condition, Finding, Occasion, Severity
@@ -57,21 +58,23 @@ async def test_h01_after_a_sleep_nothing_is_believed_until_prices_and_books_are_
         await dealing.ready()
         await desk.until(lambda: desk.watchers.sleep.findings() == [], within=2)
         feed, stream = desk.desk.feed, desk.desk.portfolio_feeds[ACCOUNT]
-        connections = feed.stats().connections, stream.stats().connections
+        feeds = feed, stream
+        connections = [each.stats().connections for each in feeds]
         read = len(desk.exchange.ledger.calls_to("/v2/order/retrieve-all"))
         await asyncio.sleep(0.6)  # a look at both clocks as they were
         desk.exchange.faults.set("stall")  # as if asleep as well: prices come after the wake
         wall.ahead = timedelta(minutes=10)
         desk.exchange.clock.set(desk.exchange.clock.now() + timedelta(minutes=10))
-        began = time.monotonic()
-        await desk.until(lambda: desk.trust(NIFTY) is Trust.STALE, within=2, what="doubt")
-        doubted = time.monotonic() - began
+        async with lateness() as late:
+            began = time.monotonic()
+            await desk.until(lambda: desk.trust(NIFTY) is Trust.STALE, within=3, what="doubt")
+            doubted = time.monotonic() - began
         with pytest.raises(Denied, match="slept for"):
             await dealing.buy()
         desk.exchange.faults.clear()
         await desk.until(
             lambda: (
-                (feed.stats().connections, stream.stats().connections) > connections
+                all(f.stats().connections > n for f, n in zip(feeds, connections, strict=True))
                 and desk.watchers.sleep.findings() == []
                 and not desk.desk.market_data.is_doubted
             ),
@@ -83,7 +86,7 @@ async def test_h01_after_a_sleep_nothing_is_believed_until_prices_and_books_are_
         await desk.alert("sleep", END)
         print(f"doubted after {doubted:.2f} s, all known again after {took:.2f} s")
 
-        assert doubted < 1.0
+        assert doubted < 1.0 + 2 * late.worst
         assert took < 2.0 + RECOVERED
         assert "THIS COMPUTER SLEPT FOR 10 min" in told.title
         assert feed.stats().connections == connections[0] + 1
@@ -149,12 +152,13 @@ async def test_h05_a_blocked_loop_is_told_and_every_job_runs_once_late(tmp_path:
         time.sleep(BLOCKED)  # noqa: ASYNC251  this is the fault
         free = time.monotonic()
         heard = desk.desk.feed.stats().ticks - ticks
-        told = await desk.alert("loop_lag", BEGIN)
+        async with lateness() as late:
+            told = await desk.alert("loop_lag", BEGIN)
         after = {job.name: job for job in desk.watchers.watch.jobs()}
         await desk.until(lambda: "no_prices" not in desk.wrong, within=2)
 
         assert len(ran) == 1
-        assert ran[0] - free < 1.0
+        assert ran[0] - free < 1.0 + 2 * late.worst
         assert heard > 50  # the feed's thread went on
         for job in before:
             if job.name in after:
@@ -227,10 +231,10 @@ async def test_h06_a_watch_that_looks_no_more_is_noticed_by_a_thread_and_begun_a
             assert said == []
             time.sleep(3.0)  # noqa: ASYNC251  a rule that hangs holds the loop
             assert [name for name, _ in said] == ["watchdog"]
-            assert "the event loop has not run for 2 s" in said[0][1]
+            assert re.search(r"the event loop has not run for \d+ s", said[0][1])
         finally:
             await asyncio.to_thread(watchdog.stop)
-        assert "the monitor has not looked for 1 s" in caplog.text
+        assert re.search(r"the monitor has not looked for \d+ s", caplog.text)
 
 
 async def test_h06_a_job_that_does_not_end_is_seen_and_holds_up_no_other(tmp_path: Path) -> None:

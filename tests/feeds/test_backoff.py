@@ -3,7 +3,7 @@
 import random
 from itertools import islice
 
-from feeds.backoff import delays
+from feeds.backoff import delays, doubled
 
 
 def test_delays_grow_to_the_cap_and_no_further() -> None:
@@ -28,3 +28,10 @@ def test_the_same_seed_gives_the_same_delays() -> None:
     second = delays(1.0, cap=lambda: 30.0, jitter=random.Random(3))
 
     assert list(islice(first, 20)) == list(islice(second, 20))
+
+
+def test_days_of_refusals_are_waited_for_like_the_last_hour() -> None:
+    found = [doubled(30.0, times, cap=300.0) for times in range(5_000)]
+
+    assert found[:5] == [30.0, 60.0, 120.0, 240.0, 300.0]
+    assert set(found[4:]) == {300.0}

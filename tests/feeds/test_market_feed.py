@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -27,6 +28,7 @@ from tests.feeds.exchange import (
     market_info,
     success,
 )
+from trading.histogram import quantile
 from trading.model import Mode
 from trading.ports import FeedState
 
@@ -54,11 +56,11 @@ def first_then(misbehave: Callable[[Peer], None]) -> Callable[[Peer], None]:
     return script
 
 
-def quote(ltt: int) -> Reply:
+def quote(ltt: object, key: str = NIFTY) -> Reply:
     row = {
-        "instrument_token": NIFTY,
+        "instrument_token": key,
         "last_price": 101.0,
-        "last_trade_time": str(ltt),
+        "last_trade_time": ltt if ltt is None else str(ltt),
         "timestamp": "2025-11-26T09:31:12.442+05:30",
     }
     return success({"NSE_INDEX:NIFTY": row})
@@ -102,6 +104,30 @@ async def test_f12_fifty_wishes_while_connecting_become_two_frames_at_most() -> 
             await d.until(lambda: len({t.instrument_key for t in d.ticks}) == 50)
 
             assert len(exchange.peers[0].requests) <= 2
+
+
+async def test_each_frame_is_timed_on_its_way_and_in_the_decoder() -> None:
+    before = time.time() * 1000 - 500
+
+    def script(peer: Peer) -> None:
+        def answer(request: dict[str, Any]) -> None:
+            for n in range(3):
+                peer.send(ltpc({NIFTY: 100.0 + n}, at=int(before)))
+
+        peer.serve(answer)
+
+    with Exchange(script) as exchange:
+        async with desk(exchange.url, NIFTY) as d:
+            await d.until(lambda: len(d.ticks) == 3)
+
+    arrival, decoding = d.feed.arrival.counts(), d.feed.decoding.counts()
+    assert sum(arrival.values()) == sum(decoding.values()) == 3
+    half = quantile(arrival, 0.5)
+    assert half is not None
+    assert 450 < half < 5_000
+    half = quantile(decoding, 0.5)
+    assert half is not None
+    assert 0 < half < 450
 
 
 async def test_a_wish_reaches_a_silent_socket_at_once() -> None:
@@ -322,6 +348,48 @@ async def test_f03_a_quiet_market_is_left_alone_if_the_broker_shows_no_trade_eit
             assert quiet_age < 0.9
     assert exchange.authorised == 1
     assert sum(QUOTES in head for head in exchange.heads) >= 2
+
+
+@pytest.mark.parametrize(
+    "told",
+    [success({}), quote(None), quote(0), quote(T0, "NSE_EQ|NOBODY")],
+    ids=["nothing", "no trade time", "never traded", "somebody else's"],
+)
+async def test_f03_quotes_that_tell_of_no_trade_do_not_prove_a_quiet_market(told: Reply) -> None:
+    with Exchange(first_then(lambda peer: peer.swallow())) as exchange:
+        exchange.replies[QUOTES] = told
+        async with desk(exchange.url, NIFTY, timing=TWENTIETH) as d:
+            await d.live()
+            await d.until(lambda: FeedState.STALLED in d.states)
+            await d.until(lambda: d.states[-1] is FeedState.LIVE)
+
+            assert d.feed.stats().quiet_age is None
+    reasons = [c.reason for c in d.changes if c.after is FeedState.BACKING_OFF]
+    assert "no quote to compare with" in reasons[0]
+
+
+async def test_f03_what_traded_last_is_asked_about_however_late_it_was_wanted() -> None:
+    options = [f"NSE_FO|{number}" for number in range(1, 40)]
+    busy = options[-1]
+
+    def script(peer: Peer) -> None:
+        request = peer.read()
+        assert request
+        peer.snapshot(request)
+        peer.send(ltpc({busy: 101.0}, at=T0 + 1))
+        peer.swallow()
+
+    def told(head: str) -> Reply:
+        asked = parse_qs(urlsplit(head.split(" ")[1]).query)["instrument_key"][0].split(",")
+        assert len(asked) == 20
+        assert asked[0] == busy
+        assert NIFTY in asked
+        return quote(T0 + 2, busy)
+
+    with Exchange(script) as exchange:
+        exchange.replies[QUOTES] = told
+        async with desk(exchange.url, NIFTY, *options, timing=TWENTIETH) as d:
+            await d.until(lambda: FeedState.STALLED in d.states)
 
 
 async def test_f03_a_closed_market_is_not_even_asked_about() -> None:

@@ -272,6 +272,16 @@ def test_garbage_is_unreadable_and_nothing_worse(frame: bytes) -> None:
         rows().message(frame)
 
 
+def test_half_a_character_in_somebodys_words_does_not_lose_a_rejection() -> None:
+    row = order_row(status="rejected", status_message="RMS: \ud800 short \U0001f4a5", tag="\udc00")
+
+    order = rows().message(json.dumps(row).encode())
+
+    assert isinstance(order, BrokerOrder)
+    assert order.status is OrderStatus.REJECTED
+    assert (order.message, order.tag) == ("RMS: ? short \U0001f4a5", "?")
+
+
 def test_mutants_of_messages_are_read_or_unreadable() -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")

@@ -83,6 +83,17 @@ def test_each_refusal_has_one_reaction(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("half", [rb"\ud800", rb"\uDFFF", b"\xed\xa0\x80"])
+def test_half_a_character_is_a_question_mark_wherever_it_stands(half: bytes) -> None:
+    body = b'{"status":"success","data":{"a HALF":["b HALF",{"c":"HALF \\ud83d\\udca5"},7,null]}}'
+
+    data = judged(200, body.replace(b"HALF", half))
+    assert data == {"a ?": ["b ?", {"c": "? \U0001f4a5"}, 7, None]}
+    with pytest.raises(BadRequest) as caught:
+        judged(400, b'{"errors":[{"errorCode":"U1","message":"not HALF"}]}'.replace(b"HALF", half))
+    assert str(caught.value).isascii()
+
+
 def test_a_bad_request_carries_the_brokers_code() -> None:
     with pytest.raises(BadRequest) as caught:
         judged(400, {"status": "error", "errors": [{"errorCode": "UDAPI1088", "message": "date"}]})
@@ -443,6 +454,9 @@ async def test_minutes_of_days_that_are_over_and_of_today_are_asked_for_apart() 
             both = await history.minutes("NSE_FO|1", date(2025, 11, 21), date(2025, 11, 26))
             today = await history.minutes("NSE_FO|1", date(2025, 11, 26), date(2025, 11, 26))
             past = await history.minutes("NSE_FO|1", date(2025, 11, 21), date(2025, 11, 25))
+            asked = len(exchange.heads)
+            assert await history.minutes("NSE_FO|1", date(2025, 9, 1), date(2025, 10, 28)) == []
+            assert len(exchange.heads) == asked  # else for days backwards, which is refused
 
     starts = [int(datetime.fromisoformat(at).timestamp() * 1000) for at in (old, new)]
     assert [candle.start for candle in both] == starts

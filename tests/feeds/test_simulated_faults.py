@@ -38,11 +38,13 @@ async def test_faults_are_set_named_and_cleared(faults: SimulatedFaults) -> None
 async def test_a_fault_ends_by_itself_though_nobody_clears_it(
     faults: SimulatedFaults, exchange: SimulatedExchange
 ) -> None:
-    await faults.set("stall", lasts=0.2)
-    await faults.set("burst", lasts=0.2, factor=5)
+    await faults.set("burst", lasts=2.0, factor=5)
     await faults.set("burst", factor=3)  # another one in its place, which stays
-    assert await faults.names() == ("stall", "burst")
-    await asyncio.sleep(0.5)
+    await faults.set("stall", lasts=2.0)  # ends after the first burst would have
+    assert await faults.names() == ("burst", "stall")
+    async with asyncio.timeout(10):
+        while not exchange.faults.cleared("stall"):  # noqa: ASYNC110 - it is in another thread
+            await asyncio.sleep(0.05)
 
     assert await faults.names() == ("burst",)
     assert exchange.faults.cleared("stall") == 1

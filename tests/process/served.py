@@ -305,6 +305,7 @@ class Exchange(Control):
             "VIGIL_UPSTOX__BASE_URL": self.url,
             "VIGIL_UPSTOX__ASSETS_URL": self.url,
             "VIGIL_UPSTOX__TOKEN": self.token,
+            "VIGIL_WATCH__TOKEN_MINUTES": "0",  # from 03:00 on it would be told that it ends
         }
 
     def sent(self) -> list[Sent]:

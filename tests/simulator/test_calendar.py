@@ -1,6 +1,6 @@
 """The exchange's hours and holidays, as its status, timing and holiday calls answer."""
 
-from datetime import date, datetime
+from datetime import date, datetime, time
 
 import pytest
 
@@ -8,7 +8,9 @@ from simulator.calendar import (
     EXCHANGES,
     LISTED,
     ExchangeCalendar,
+    Listed,
     MarketStatus,
+    Span,
     previous_close,
     trades_on,
 )
@@ -172,6 +174,20 @@ def test_the_status_says_since_when_and_what_the_closing_auction_does() -> None:
         "status": "CTS_CLOSE",
         "last_updated": ms("2026-08-04T15:15"),
     }
+
+
+def test_a_day_that_was_declared_late_has_no_closing_auction_either() -> None:
+    calendar = ExchangeCalendar(always_open=False)
+    day = date(2026, 8, 4)
+    calendar.declare(Listed(day, "Extended", (), (Span("NSE", time(9, 15), time(17, 0)),)))
+
+    for at, status, since in (
+        ("2026-08-04T15:16:00", "NORMAL_OPEN", "09:15"),
+        ("2026-08-04T17:00:00", "NORMAL_CLOSE", "17:00"),
+    ):
+        row = calendar.status_row("NSE", ms(at))
+        told = {"status": status, "last_updated": ms(f"2026-08-04T{since}")}
+        assert row == {"exchange": "NSE", **told, "cas_eligible_status": told}
 
 
 def test_an_exchange_that_never_closes_says_so_in_every_answer() -> None:

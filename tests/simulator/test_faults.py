@@ -83,6 +83,29 @@ def test_a_fault_for_the_next_two_strikes_twice() -> None:
     assert faults.show() == []
 
 
+def test_a_fault_that_lasts_ends_though_nobody_runs_the_exchange() -> None:
+    faults = Faults()
+    faults.set("stall", lasts=0.5)
+    faults.set("price", value=0.0, lasts=600)
+
+    assert faults.active(Silence)
+    time.sleep(0.55)
+    assert faults.active(Silence) is None
+    assert faults.take(Silence) is None
+    assert [row["name"] for row in faults.show()] == ["price"]
+
+
+def test_a_fault_that_lasts_ends_and_is_told_across_a_restart() -> None:
+    exchange = SimulatedExchange(TinyMarket())
+    exchange.faults.set("stall", lasts=0.2)
+    with exchange:
+        assert wait_until(lambda: exchange.faults.cleared("stall") == 1)
+        exchange.faults.set("heartbeats", lasts=0.2)
+    time.sleep(0.25)
+    with exchange:
+        assert wait_until(lambda: exchange.faults.cleared("heartbeats") == 1)
+
+
 def test_chance_is_repeated_by_the_seed() -> None:
     def strikes(seed: int) -> list[bool]:
         faults = Faults(seed=seed)

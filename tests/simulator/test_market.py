@@ -15,6 +15,7 @@ from simulator.instruments import BANK, NIFTY, VIX, build_instruments
 from simulator.line import NEW_DAY
 from simulator.market import CARRY, RATE, YEAR_MS, RandomMarket
 from simulator.model import Bar, Instrument, Part, Quote
+from simulator.tape import MINUTES_KEPT
 
 TODAY = date(2025, 11, 21)
 LISTED = build_instruments(today=TODAY, count=160)
@@ -323,13 +324,13 @@ def test_an_expired_contract_trades_no_more() -> None:
 def test_the_minutes_of_an_open_ended_session_are_bounded() -> None:
     only = {NIFTY: FEW[NIFTY]}
     made = RandomMarket(7, only, ms("2025-11-22T00:00:00"), 0.2)
-    for minute in range(0, 9 * 60, 5):
+    for minute in range(0, 20 * 60, 5):
         list(made.advance(ms("2025-11-22T00:00:00") + minute * 60_000))
 
     minutes = made.quotes[NIFTY].minutes
-    assert len(minutes) == 375
+    assert len(minutes) == MINUTES_KEPT > (23 * 60 + 55) - 9 * 60, "MCX's longest day fits"
     assert isinstance(minutes[-1], Bar)
-    assert minutes[-1].start > ms("2025-11-22T08:50:00")
+    assert minutes[-1].start > ms("2025-11-22T19:50:00")
 
 
 def test_the_index_stays_plausible_over_weeks() -> None:

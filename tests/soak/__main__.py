@@ -196,7 +196,10 @@ async def unsettled(scene: Theatre) -> str:
     """Return what is still under way: incidents, letters, orders in doubt."""
     place = scene.served.place
     open_ = place.rows("SELECT key FROM incidents WHERE ended IS NULL")
-    letters = place.rows("SELECT alert, state FROM letters WHERE state NOT IN ('sent', 'folded')")
+    letters = place.rows(
+        "SELECT alert, state FROM letters WHERE state NOT IN ('sent', 'folded') AND not_before < ?",
+        scene.now_ms(),
+    )
     doubts = place.rows("SELECT id FROM orders WHERE status IN ('sent', 'in doubt')")
     found = {"incidents": open_, "letters": letters, "orders": doubts}
     return "; ".join(f"{what} {rows}" for what, rows in found.items() if rows)

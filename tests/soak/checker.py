@@ -81,22 +81,24 @@ class Told(NamedTuple):
 
 
 class Lasted(NamedTuple):
-    """An incident; `ended` None: it is still open."""
+    """An incident; `ended` None: it is still open. `flaps`: how often it went on and off."""
 
     number: int
     key: str
     began: int
     ended: int | None
+    flaps: int = 0
 
 
 class Post(NamedTuple):
-    """A letter, by its alert's number."""
+    """A letter, by its alert's number; nothing is sent of it before `not_before`."""
 
     alert: int
     channel: str
     state: str
     attempts: int
     error: str
+    not_before: int = 0
 
 
 class Arrival(NamedTuple):
@@ -328,7 +330,10 @@ def false_alarms(alerts: Iterable[Told], calm: Iterable[Span]) -> list[str]:
 
 
 def wrong_story(alerts: Iterable[Told], incidents: Iterable[Lasted]) -> list[str]:
-    """Each matter begins once, may become worse, and ends once; nothing is left open."""
+    """Each matter begins once, may become worse, and ends once; nothing is left open.
+
+    One that goes on and off is told once more, as such.
+    """
     by_key: dict[str, list[Told]] = defaultdict(list)
     by_incident: dict[int, Counter[str]] = defaultdict(Counter)
     for alert in sorted(alerts):
@@ -347,23 +352,30 @@ def wrong_story(alerts: Iterable[Told], incidents: Iterable[Lasted]) -> list[str
     for incident in incidents:
         if incident.ended is None:
             found.append(f"incident {incident.number} ({incident.key}) is still open")
-        counts = by_incident[incident.number]
-        if (counts["begin"], counts["end"]) != (1, 1):
+        counts, most = by_incident[incident.number], 2 if incident.flaps else 1
+        if not 1 <= counts["begin"] == counts["end"] <= most:
             found.append(f"incident {incident.number} ({incident.key}) was told as {dict(counts)}")
     return found
 
 
 def undelivered(
-    alerts: Iterable[Told], letters: Iterable[Post], arrivals: Iterable[Arrival], channel: str
+    alerts: Iterable[Told],
+    letters: Iterable[Post],
+    arrivals: Iterable[Arrival],
+    channel: str,
+    *,
+    until: int,
 ) -> list[str]:
-    """Every letter is settled, each critical alert arrived, none arrived more than twice."""
+    """Every letter that was due `until` then is settled, each critical alert arrived, none more
+    than twice. What is told too often waits for its turn, and may do so beyond the end.
+    """
     posts = {post.alert: post for post in letters if post.channel == channel}
     messages = [a.text for a in arrivals if a.what.startswith("send")]
     everything = [a.text for a in arrivals]
     found = [
         f"A{p.alert}: its letter is {p.state} after {p.attempts} attempts: {p.error}"
         for p in posts.values()
-        if p.state not in ("sent", "folded")
+        if p.state not in ("sent", "folded") and p.not_before <= until
     ]
     for alert in alerts:
         post, name = posts.get(alert.number), f"A{alert.number} "

@@ -256,8 +256,9 @@ async def _search(scene: Theatre, page: Page, chance: random.Random) -> None:
     await page.wait_for_selector(".v-list .v-row", timeout=15_000)
     await page.wait_for_function("() => window.socket?.connected", timeout=15_000)  # keys go there
     words = chance.choice(SEARCHES)
+    await asyncio.sleep(0.5)  # nobody types before he has seen the page
     await page.keyboard.press("/")
-    await page.keyboard.type(words)
+    await page.keyboard.type(words, delay=100)
     found = page.locator(".v-result").first
     await found.wait_for(timeout=10_000)
     scene.searches += 1
@@ -448,10 +449,10 @@ def ours(database: Path) -> dict[str, list[tuple[Any, ...]]]:
         "minutes": "SELECT i.instrument_key, start, open, high, low, close, complete FROM candles"
         " JOIN instruments i ON i.id = instrument_id",
         "gaps": "SELECT started, ended, reason FROM feed_gaps WHERE feed = 'market' ORDER BY id",
-        "incidents": "SELECT number, key, began, ended FROM incidents ORDER BY number",
+        "incidents": "SELECT number, key, began, ended, flaps FROM incidents ORDER BY number",
         "alerts": "SELECT number, key, occasion, severity, kind, at, incident FROM alerts"
         " ORDER BY number",
-        "letters": "SELECT alert, channel, state, attempts, error FROM letters",
+        "letters": "SELECT alert, channel, state, attempts, error, not_before FROM letters",
         "integrity": "PRAGMA integrity_check",
         "filled": "SELECT count(*), sum(filled IS NOT NULL) FROM feed_gaps",
     }

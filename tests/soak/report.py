@@ -78,7 +78,7 @@ def judged(run: Run, seen: Evidence) -> Checks:
         "each matter: one begin, one end": checker.wrong_story(seen.alerts, seen.incidents),
         "no alarm while nothing is wrong": checker.false_alarms(seen.alerts, run.calm),
         "every alert arrived": checker.undelivered(
-            seen.alerts, seen.letters, seen.arrivals, "telegram"
+            seen.alerts, seen.letters, seen.arrivals, "telegram", until=run.calm[-1].end
         ),
         "memory": _memory(run),
         "threads and files are flat": checker.not_flat(run.samples, by=FLAT),

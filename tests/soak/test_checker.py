@@ -189,6 +189,9 @@ def test_a_matter_begins_once_and_ends_once() -> None:
     assert len(wrong_story(WHOLE[:2], OVER)) == 2  # the matter, and its incident
     assert len(wrong_story([WHOLE[0], told(2, "begin"), WHOLE[2]], OVER)) == 2
     assert len(wrong_story(WHOLE[1:], OVER)) == 2
+    flapped = [OVER[0]._replace(flaps=2)]
+    twice = [*WHOLE, *(row._replace(number=n) for n, row in enumerate(WHOLE, 11))]
+    assert (wrong_story(twice, flapped), len(wrong_story(twice, OVER))) == ([], 1)
     still_open = [Lasted(1, "no_prices", T, None)]
     assert "still open" in wrong_story(WHOLE, still_open)[0]
 
@@ -204,28 +207,31 @@ PHONE = [Arrival("sendMessage", n, f"something\nA{n} · 10:00 IST") for n in (1,
 
 
 def test_alerts_that_did_not_arrive_are_found() -> None:
-    assert undelivered(WHOLE, LETTERS, PHONE, "telegram") == []
-    assert "no letter" in undelivered(WHOLE, LETTERS[:2], PHONE, "telegram")[0]
-    assert "not on the phone" in undelivered(WHOLE, LETTERS, PHONE[1:], "telegram")[0]
+    assert undelivered(WHOLE, LETTERS, PHONE, "telegram", until=T) == []
+    assert "no letter" in undelivered(WHOLE, LETTERS[:2], PHONE, "telegram", until=T)[0]
+    assert "not on the phone" in undelivered(WHOLE, LETTERS, PHONE[1:], "telegram", until=T)[0]
     folded = [LETTERS[0]._replace(state="folded"), *LETTERS[1:]]
-    assert undelivered(WHOLE, folded, PHONE[1:], "telegram") == []
+    assert undelivered(WHOLE, folded, PHONE[1:], "telegram", until=T) == []
     critical = [LETTERS[0], LETTERS[1]._replace(state="folded"), LETTERS[2]]
-    assert "is critical" in undelivered(WHOLE, critical, PHONE, "telegram")[0]
+    assert "is critical" in undelivered(WHOLE, critical, PHONE, "telegram", until=T)[0]
     parked = [LETTERS[0]._replace(state="parked"), *LETTERS[1:]]
-    assert "parked" in undelivered(WHOLE, parked, PHONE, "telegram")[0]
+    assert "parked" in undelivered(WHOLE, parked, PHONE, "telegram", until=T)[0]
+    waits = [LETTERS[0]._replace(state="queued", not_before=T + 1), *LETTERS[1:]]
+    assert undelivered(WHOLE, waits, PHONE, "telegram", until=T) == []
+    assert "queued" in undelivered(WHOLE, waits, PHONE, "telegram", until=T + 1)[0]
     edited = [PHONE[0], PHONE[1], PHONE[2]._replace(what="editMessageText")]
-    assert undelivered(WHOLE, LETTERS, edited, "telegram") == []
+    assert undelivered(WHOLE, LETTERS, edited, "telegram", until=T) == []
 
 
 def test_one_number_is_not_the_beginning_of_another() -> None:
     alerts, letters = [told(1, "event")], [Post(1, "telegram", "sent", 1, "")]
     other = [Arrival("sendMessage", 1, "something\nA11 · 10:00 IST")]
-    assert len(undelivered(alerts, letters, other, "telegram")) == 1
+    assert len(undelivered(alerts, letters, other, "telegram", until=T)) == 1
 
 
 def test_a_message_once_more_is_allowed_and_twice_more_is_not() -> None:
-    assert undelivered(WHOLE, LETTERS, [*PHONE, PHONE[0]], "telegram") == []
-    assert len(undelivered(WHOLE, LETTERS, [*PHONE, PHONE[0], PHONE[0]], "telegram")) == 1
+    assert undelivered(WHOLE, LETTERS, [*PHONE, PHONE[0]], "telegram", until=T) == []
+    assert len(undelivered(WHOLE, LETTERS, [*PHONE, PHONE[0], PHONE[0]], "telegram", until=T)) == 1
 
 
 # the process

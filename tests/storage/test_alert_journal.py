@@ -173,10 +173,15 @@ async def test_c7_hostile_words_come_back_as_they_were(journal: DatabaseAlertJou
 async def test_half_a_character_does_not_keep_an_alert_back(journal: DatabaseAlertJournal) -> None:
     broken: str = json.loads('"a \\ud800 symbol"')  # as any JSON may bring it
 
-    (told,) = await journal.tell([news(broken, title=broken, lines=(broken,), once=broken)])
+    pressed = Button(broken, broken)
+    (told,) = await journal.tell(
+        [news(broken, title=broken, lines=(broken,), buttons=(pressed,), once=broken)]
+    )
 
     (kept,) = await journal.alerts()
-    assert (kept.key, kept.title, kept.id) == ("a ? symbol", "a ? symbol", told.id)
+    assert (kept.key, kept.title, kept.lines) == ("a ? symbol", "a ? symbol", ("a ? symbol",))
+    assert kept.buttons == (Button("a ? symbol", "a ? symbol"),)
+    assert told == kept  # what is shown at once is what will be read later
     assert await journal.tell([news("again", once=broken)]) == []
 
 
@@ -299,6 +304,18 @@ async def test_a_book_that_has_not_heard_of_it_does_not_take_a_word_back(
     (kept,) = await journal.incidents(since=MORNING)
     assert (kept.acknowledged, kept.acknowledged_by) == (LATER, "Asha")
     assert (kept.note, kept.ended) == ("the router was restarted", LATER)
+
+
+async def test_a_note_that_has_no_incident_is_told_to_be_lost(
+    database: Database, writer: Writer, journal: DatabaseAlertJournal
+) -> None:
+    elsewhere = journal_in(database, writer, "upstox broker")
+    begun = await elsewhere.keep_incident(incident())
+    elsewhere.close()
+
+    for number in (begun.number, begun.number + 1):
+        with pytest.raises(BadRequest, match=f"no incident {number} in the world"):
+            await journal.note(number, "the router was restarted")
 
 
 async def test_steps_are_added_and_their_results_written_again(

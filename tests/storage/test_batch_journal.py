@@ -1,6 +1,7 @@
 """Baskets on the disk: whole before anything is sent, one a press, found again unfinished."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -27,7 +28,7 @@ from trading.basket import (
     LegStatus,
     OnFilled,
 )
-from trading.errors import Problem
+from trading.errors import Denied, Problem
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 WORLDS = numbers()
@@ -147,6 +148,25 @@ async def test_u03_one_press_is_one_basket_also_if_it_races_and_after_a_restart(
     opened_again.close()
 
 
+async def test_u03_a_press_on_paper_is_no_answer_to_one_with_real_money(
+    database: Database, writer: Writer, journal: DatabaseBatchJournal, path: Path
+) -> None:
+    await journal.open_basket(basket("a", BasketState.PLACED))
+
+    elsewhere = DatabaseBatchJournal(database, writer, world="upstox broker")
+    with pytest.raises(Denied, match="Nothing was sent") as denied:
+        await elsewhere.open_basket(replace(basket("a"), id="other"))
+    other = basket("b")
+    assert await elsewhere.open_basket(other) == other
+    elsewhere.close()
+
+    assert [problem.field for problem in denied.value.problems] == ["nonce"]
+    assert rows(path, "SELECT id, world FROM baskets") == [
+        ("basket-a", "simulated broker"),
+        ("basket-b", "upstox broker"),
+    ]
+
+
 async def test_refused_ones_without_a_nonce_are_baskets_of_their_own(
     journal: DatabaseBatchJournal,
 ) -> None:
@@ -189,6 +209,31 @@ async def test_a_state_is_written_before_any_later_intent(
         ]
     assert count(path, "basket_steps") == 51
     orders.close()
+
+
+async def test_half_a_character_does_not_keep_a_state_back(journal: DatabaseBatchJournal) -> None:
+    broken: str = json.loads('"RMS: \\ud800 short of margin"')  # as any JSON may bring it
+    await journal.open_basket(state := basket("a"))
+    legs = [replace(leg, reason=broken, reversal_reason=broken) for leg in state.legs]
+    steps = (*state.steps, BasketStep(BasketState.UNRESOLVED, MORNING, broken))
+    problems = (Problem("margin", broken),)
+
+    journal.keep_basket(
+        replace(
+            state,
+            state=BasketState.UNRESOLVED,
+            reason=broken,
+            problems=problems,
+            legs=tuple(legs),
+            steps=steps,
+        )
+    )
+
+    (kept,) = await journal.baskets(since=MORNING)
+    words = "RMS: ? short of margin"
+    assert (kept.state, kept.reason) == (BasketState.UNRESOLVED, words)
+    assert {kept.steps[-1].words, kept.problems[0].words, kept.legs[0].reason} == {words}
+    assert kept.legs[0].reversal_reason == words
 
 
 @settings(

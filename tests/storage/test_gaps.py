@@ -111,22 +111,22 @@ def prices(number: int, *keys: str) -> Batch:
 
 def test_the_rate_is_that_of_the_last_minute_with_prices() -> None:
     rate = TickRate()
-    assert (rate.per_second, rate.ticks) == (None, None)
+    assert rate.per_second is None
     for second in range(4):
         rate.add(1_000 + second, 30)
     assert rate.per_second is None  # four seconds say little
     rate.add(1_004, 20)
     rate.add(1_004, 10)
-    assert (rate.per_second, rate.ticks) == (30.0, None)
+    assert rate.per_second == 30.0
     for second in range(1_005, 1_300):
         rate.add(second, 12)
-    assert (rate.per_second, rate.ticks) == (12.0, 720)
-    rate.add(1_350, 60)  # after a silence
-    assert rate.ticks == 9 * 12 + 60
+    assert rate.per_second == 12.0
+    rate.add(1_350, 60)  # a market that was quiet for a while, on a feed that was live
+    assert rate.per_second == (9 * 12 + 60) / 60
     rate.add(1_349, 60)  # the clock was set right
-    assert rate.ticks == 9 * 12 + 120
+    assert rate.per_second == (9 * 12 + 120) / 60
     rate.add(100, 1)  # a simulated day began again
-    assert (rate.per_second, rate.ticks) == (None, None)
+    assert rate.per_second is None
 
 
 async def test_a_gap_knows_the_rate_before_it(
@@ -148,6 +148,50 @@ async def test_a_gap_knows_the_rate_before_it(
     assert (gap.ticks_missed, gap.instruments, gap.filled) == (None, None, None)
 
 
+async def test_an_outage_does_not_thin_out_the_rate_before_the_next(
+    database: Database, ledger: DatabaseGapLedger
+) -> None:
+    desk = Running(database)
+    for seconds in (300, 6, 3):  # live for so long, then away for longer than is remembered
+        desk.feed.become(FeedState.LIVE, desk.clock.now())
+        for n in range(seconds * 5):
+            desk.market_data.publish(prices(n, NIFTY, CALL))
+            desk.clock.advance(0.2)
+        desk.feed.become(FeedState.BACKING_OFF, desk.clock.now(), f"lost after {seconds} s")
+        desk.clock.advance(90.0)
+    desk.feed.become(FeedState.LIVE, desk.clock.now())
+    desk.writer.stop()
+
+    found = {gap.reason: gap.rate for gap in await ledger.unfilled("market")}
+    assert found == {
+        "lost after 300 s": pytest.approx(10.0, rel=0.05),
+        "lost after 6 s": pytest.approx(10.0, rel=0.2),
+        "lost after 3 s": None,  # too short to know
+    }
+
+
+async def test_the_rate_of_a_run_is_not_taken_for_that_of_the_next(
+    database: Database, ledger: DatabaseGapLedger
+) -> None:
+    crashed = Running(database)
+    crashed.feed.become(FeedState.LIVE, NOON)
+    for n in range(70):
+        crashed.market_data.publish(prices(n, NIFTY, CALL))
+        crashed.clock.advance(1.0)
+    await crashed.recorder.heartbeat()
+    crashed.writer.stop()
+    for minutes, heard in ((10, True), (20, False), (30, False)):  # each is killed within seconds
+        desk = Running(database)
+        desk.clock.advance(minutes * 60.0)
+        desk.feed.become(FeedState.LIVE, desk.clock.now())
+        if heard:
+            desk.market_data.publish(prices(0, NIFTY, CALL))
+        await desk.recorder.heartbeat()
+        desk.writer.stop()
+
+    assert [gap.rate for gap in await ledger.unfilled("market")] == [2.0, None, None]
+
+
 async def test_after_a_crash_the_rate_is_that_of_the_last_heartbeat(
     database: Database, ledger: DatabaseGapLedger, path: Path
 ) -> None:
@@ -166,4 +210,4 @@ async def test_after_a_crash_the_rate_is_that_of_the_last_heartbeat(
 
     (gap,) = await ledger.unfilled("market")
     assert (gap.reason, gap.rate) == ("Vigil was not running", 3.0)
-    assert rows(path, "SELECT value FROM desk_state WHERE name = 'ticks'") == [(180,)]
+    assert rows(path, "SELECT name FROM desk_state") == [("alive",)]  # its own rate is not known

@@ -1,6 +1,7 @@
 """Orders on the disk: an intent before it is sent and only once, the rest behind and never lost."""
 
 import asyncio
+import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event
 
+from storage.alert_journal import DatabaseAlertJournal
 from storage.database import Database, open_database
 from storage.order_journal import DatabaseOrderJournal
 from storage.writer import Writer
@@ -229,6 +231,30 @@ async def test_one_of_the_brokers_orders_belongs_to_exactly_one_intent(
 
     assert "vigil-b claims 1, which belongs to another order" in caplog.text
     assert value(path, "SELECT status FROM orders WHERE id = 'vigil-b'") == "filled"
+
+
+async def test_half_a_character_does_not_keep_a_rejection_back(
+    database: Database, writer: Writer, journal: DatabaseOrderJournal
+) -> None:
+    broken: str = json.loads('"RMS: \\ud800 short of margin"')  # as any JSON may bring it
+    order = intent("a")
+    await journal.open_intents([order])
+    refused = child(order, "1", message=broken, raw_status=broken, tag=broken)
+
+    rejected = moved(order, OrderStatus.REJECTED, refused, message=broken)
+    last = replace(rejected.steps[-1], message=broken, raw_status=broken)
+    journal.keep(replace(rejected, steps=(*rejected.steps[:-1], last)))
+
+    (kept,) = await journal.orders(since=MORNING)
+    words = "RMS: ? short of margin"
+    assert (kept.status, kept.message) == (OrderStatus.REJECTED, words)
+    for told in (kept.steps[-1], kept.children[0]):
+        assert (told.message, told.raw_status) == (words, words)
+    assert journal.refused == 0
+    alerts = DatabaseAlertJournal(database, writer, world="simulated broker", is_mock=True)
+    (news,) = await alerts.order_news()
+    alerts.close()
+    assert news.order == kept
 
 
 async def test_fills_take_the_place_of_those_written_before(journal: DatabaseOrderJournal) -> None:

@@ -139,6 +139,27 @@ async def test_after_a_crash_the_gap_began_at_the_last_heartbeat(
     assert await journal.last_alive() == end + DAY  # coming alive counts
 
 
+async def test_a_run_that_was_never_live_does_not_hide_what_was_missed(
+    database: Database, journal: DatabaseJournal
+) -> None:
+    crashed = Running(database)
+    crashed.feed.become(FeedState.LIVE, NOON)
+    crashed.writer.stop()  # killed: it never said goodbye
+    refused = Running(database)
+    refused.clock.advance(600.0)
+    refused.feed.become(FeedState.REFUSED, refused.clock.now(), "the token has ended")
+    await refused.recorder.heartbeat()
+    refused.feed.become(FeedState.STOPPED, refused.clock.now(), "stopped")
+    refused.writer.stop()
+
+    desk = Running(database)
+    end = NOON + timedelta(minutes=11)
+    desk.feed.become(FeedState.LIVE, end)
+    desk.writer.stop()
+
+    assert await gaps(journal) == [Gap("market", NOON, end, "Vigil was not running", True)]
+
+
 async def test_a_clean_stop_is_one_gap_until_the_next_run(
     database: Database, journal: DatabaseJournal
 ) -> None:

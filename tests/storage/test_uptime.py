@@ -1,23 +1,29 @@
 """Minutes of components: kept as they are, replaced when told again, summed to the minute."""
 
+import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 
 from storage.database import Database, open_database
 from storage.moments import to_ms
 from storage.uptime import DatabaseUptimeJournal
-from storage.writer import Writer
+from storage.writer import PATIENCE, Writer
 from tests.storage.account import MORNING
 from tests.storage.sql import count, rows
+from tests.storage.test_writer import eventually, locked
 from tests.storage.watch import HOSTILE, WORLD
 from trading.health import Minute, Uptimes
 from trading.health_ports import UptimeJournal
+
+T = TypeVar("T")
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -137,6 +143,34 @@ async def test_minutes_that_the_disk_would_never_take_cost_only_themselves(
     writer.flush()
 
     assert count(path, "component_minutes") == 1
+
+
+class NotingWriter(Writer):
+    """The writer, with how long each record may wait: a real outage would be a long test."""
+
+    def submit(
+        self, work: Callable[[Connection], T], *, patience: float = PATIENCE, durable: bool = True
+    ) -> "Future[T]":
+        self.patience = patience
+        return super().submit(work, patience=patience, durable=durable)
+
+
+def test_minutes_of_an_outage_of_the_disk_wait_until_it_is_over(
+    database: Database, path: Path
+) -> None:
+    """Else the share would be best where the storage was down: a lost minute is not judged."""
+    writer = NotingWriter(database, reserve=0)
+    journal = journal_in(database, writer)
+    with locked(path):
+        for n in range(3):
+            journal.keep_minutes({"storage": Minute(MORNING + n * MINUTE, 60.0, 0.0)})
+        eventually(lambda: writer.stats().state == "locked", within=5)
+    writer.flush()
+    writer.stop()
+    journal.close()
+
+    assert count(path, "component_minutes") == 3
+    assert writer.patience == math.inf
 
 
 async def test_thirty_days_of_twelve_components_are_summed_without_reading_them(

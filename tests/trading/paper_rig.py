@@ -179,7 +179,15 @@ class Rig:
 
     # the market
 
-    def tick(self, key: str = CALL, *, after: float = 0.1, parts: Part | None = None, **fields):
+    def tick(
+        self,
+        key: str = CALL,
+        *,
+        after: float = 0.1,
+        parts: Part | None = None,
+        connection: int = 1,
+        **fields,
+    ):
         """Publish a tick that was traded and received now."""
         self.clock.advance(after)
         at = self.wall_ms()
@@ -192,10 +200,10 @@ class Rig:
             **{k: v for k, v in fields.items() if k in ("ltp", "bid", "ask", "volume")},
         )
         rest = {k: v for k, v in fields.items() if k not in ("ltp", "bid", "ask", "volume")}
-        self.publish(told._replace(**rest))
+        self.publish(told._replace(**rest), connection=connection)
 
-    def publish(self, *ticks: Tick) -> None:
-        self.market_data.publish(Batch(list(ticks), 1))
+    def publish(self, *ticks: Tick, connection: int = 1) -> None:
+        self.market_data.publish(Batch(list(ticks), connection))
 
     def quote(self, key: str = CALL, **fields) -> None:
         """Set what a poll will tell from now on."""

@@ -1,9 +1,11 @@
 """C01: the state table of sessions, with every boundary (start inclusive, end exclusive)."""
 
 import os
+import random
 import subprocess
 import sys
-from datetime import UTC, date, datetime, time
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
@@ -157,3 +159,29 @@ def test_h03_the_machines_zone_changes_nothing(zone: str) -> None:
     times += [datetime(2026, 11, 2, hour, 0, tzinfo=UTC) for hour in range(24)]
 
     assert result.stdout.strip() == str([str(hours.state(EQ, at)) for at in times])
+
+
+@pytest.mark.parametrize("segment", [EQ, FO, MCX])
+def test_c01_an_answer_that_was_kept_is_the_one_that_would_be_worked_out(segment: str) -> None:
+    """Time goes on in small and large steps, across edges and midnights, and sometimes back."""
+    seed = random.randrange(10**9)
+    print(f"seed {seed}")
+    chance, kept = random.Random(seed), TradingHours(RULES)
+    at = ist("2026-11-07 08:00")
+    for _ in range(600):
+        assert kept.state(segment, at) == TradingHours(RULES).state(segment, at), at
+        at += timedelta(minutes=chance.choice((0, 1, 1, 7, 30, 240, -20)), seconds=1)
+    for edge in ("2026-11-08 18:00", "2026-11-08 19:00", "2026-11-09 00:00", "2026-11-09 01:00"):
+        for before in (timedelta(microseconds=1), timedelta(0)):
+            at = ist(edge) - before
+            assert kept.state(segment, at) == TradingHours(RULES).state(segment, at), at
+
+
+def test_c01_new_rules_are_heard_at_once() -> None:
+    hours, at = TradingHours(RULES), ist("2026-11-20 16:00")
+    assert hours.state(EQ, at).phase is Phase.CLOSED
+    extended = SpecialSession(at.date(), EQ, Phase.OPEN, time(9, 15), time(17, 0), "Extended")
+
+    hours.replace(replace(RULES, specials=(*RULES.specials, extended)))
+
+    assert hours.state(EQ, at).phase is Phase.OPEN

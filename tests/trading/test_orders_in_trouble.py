@@ -502,7 +502,7 @@ async def test_a_slice_that_cannot_be_cancelled_does_not_save_the_others(house: 
     assert (done.status, done.filled) == (OrderStatus.CANCELLED, 1800)
 
 
-async def test_cancelling_all_tries_all_and_again_where_the_limit_was_in_the_way(
+async def test_many_cancels_at_once_are_tried_again_where_the_limit_was_in_the_way(
     house: House,
 ) -> None:
     orders = [await house.orders.place(request(f"n{n}")) for n in range(30)]
@@ -515,30 +515,31 @@ async def test_cancelling_all_tries_all_and_again_where_the_limit_was_in_the_way
         await cancel(number)
 
     house.broker.cancel = ten_a_second  # type: ignore[method-assign]  # the wire, not our code
-    done = await house.orders.cancel_all("main")
+    done = await asyncio.gather(*(house.orders.cancel_in_turn(order.id) for order in orders))
 
     assert [o.id for o in done] == [o.id for o in orders]
     assert {o.status for o in done} == {OrderStatus.CANCELLED}
 
 
-async def test_cancelling_all_says_what_still_works_after_the_rest_is_gone(house: House) -> None:
-    first, second = [await house.orders.place(request(f"n{n}")) for n in range(2)]
-    house.broker.script = [Unanswered("no answer")]
-    house.broker.read_error = Retryable("500")
-    lost = await house.orders.place(request("lost"))
-    cancel = house.broker.cancel
+@pytest.mark.parametrize(
+    "error", [TokenRefused("signed out"), RateLimited("closed", retry_after=3600.0)]
+)
+async def test_a_cancel_is_not_tried_again_where_waiting_does_not_help(
+    house: House, error: VigilError
+) -> None:
+    order = await house.orders.place(request())
+    asked: list[str] = []
 
     async def refusing(number: str) -> None:
-        if number == first.children[0].order_id:
-            raise TokenRefused("signed out")
-        await cancel(number)
+        asked.append(number)
+        raise error
 
     house.broker.cancel = refusing  # type: ignore[method-assign]  # the wire, not our code
-    with pytest.raises(VigilError, match="1 of 3 orders still work: signed out"):
-        await house.orders.cancel_all("main")
+    with pytest.raises(type(error)):
+        await house.orders.cancel_in_turn(order.id)
 
-    assert known(house, second).status is OrderStatus.CANCELLED
-    assert known(house, lost).status is OrderStatus.IN_DOUBT
+    assert len(asked) == 1
+    assert known(house, order).status is OrderStatus.WORKING
 
 
 async def test_an_order_cannot_be_made_smaller_than_what_is_filled(house: House) -> None:

@@ -682,6 +682,23 @@ async def test_f26_a_suspect_price_fills_and_triggers_nothing(fields: dict) -> N
     assert await rig.fills() == []
 
 
+async def test_h01_what_waited_in_the_socket_while_the_machine_slept_fills_nothing() -> None:
+    rig = await opened(fallback=False)
+    rig.tick()
+    order = await rig.place(BUY, price=140.0)
+    rig.market_data.slept(600)
+    rig.tick(bid=139.5, ask=139.8, ltp=139.7)  # over the connection of before
+    rig.tick(parts=Part.OI, oi=1.0, connection=2)  # news of now beside the book of then
+    await rig.settle()
+
+    assert rig.state(order).status is OrderStatus.WORKING
+    assert await rig.fills() == []
+
+    rig.tick(bid=139.5, ask=139.9, ltp=139.9, connection=2)
+    await rig.settle()
+    assert await rig.fills() == [(75, 139.9)]
+
+
 async def test_a_locked_circuit_leaves_the_order_working() -> None:
     rig = await opened()
     rig.tick(ask=0.0, ask_qty=0)

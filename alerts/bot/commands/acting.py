@@ -36,7 +36,7 @@ async def cancel(asked: Asked) -> Answer:
     whole = asked.rest.lower() == "all"
     found = everything if whole else _named(everything, asked.words)
     if not found:
-        nothing = figures.reservations(desk) or ["Nothing works."]
+        nothing = _unknown(desk, "cancelled") or ["Nothing works."]
         lines = nothing if whole else ["Which? /orders shows their numbers, or: all"]
         return Answer("CANCEL", (text(*lines),))
     ids = [order.id for order in found]
@@ -78,7 +78,7 @@ async def _cancelled(asked: Asked, ids: Sequence[str]) -> Answer:
 async def _cancel_one(asked: Asked, order_id: str) -> str:
     desk = asked.desk
     try:
-        order = await desk.orders.cancel(order_id)
+        order = await desk.orders.cancel_in_turn(order_id)
     except VigilError as error:
         known = desk.orders.get(order_id)
         name = described(desk, known) if known else order_id
@@ -106,9 +106,15 @@ async def flatten(asked: Asked) -> Answer:
     found = held.open_positions(desk)
     working = desk.orders.working()
     if not found and not working:
-        nothing = figures.reservations(desk) or ["Nothing is open and nothing works."]
+        nothing = _unknown(desk, "sent") or ["Nothing is open and nothing works."]
         return Answer("FLATTEN", (text(*nothing),))
     return await _leave(asked, found, "FLATTEN", cancels=True)
+
+
+def _unknown(desk: Desk, done: str) -> list[str]:
+    """Return why there may be more than the desk knows, and that it did nothing about that."""
+    doubts = figures.reservations(desk)
+    return [*doubts, f"So nothing was {done}: look at what the broker shows"] if doubts else []
 
 
 async def _leave(asked: Asked, found: Sequence[Position], verb: str, *, cancels: bool) -> Answer:
@@ -224,7 +230,10 @@ async def _left(asked: Asked, keys: Sequence[Key] | None, nonce: str) -> Answer:
     took = _took(asked, began)
     said += [_result(desk, one) for one in sent]
     still = [p for p in _positions(desk, keys) if p.quantity]
-    said += [f"STILL OPEN: {_held(desk, p)}" for p in still] or ["Nothing of it is open any more."]
+    doubts = figures.reservations(desk)
+    gone = "By our own count nothing" if doubts else "Nothing"
+    said += [f"STILL OPEN: {_held(desk, p)}" for p in still] or [f"{gone} of it is open any more."]
+    said += doubts
     closed = sum(_is_filled(desk, one) for one in sent)
     return Answer(f"CLOSED {closed} of {len(lines)} in {took}", (text(*said),), (_AFTER,))
 

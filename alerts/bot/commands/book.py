@@ -35,7 +35,9 @@ async def positions(asked: Asked) -> Answer:
 
 def _number(desk: Desk) -> str:
     number = len(held.open_positions(desk))
-    return f"{number} known, perhaps more" if figures.unread(desk) else f"{number} open"
+    if figures.unread(desk):
+        return f"{number} known, perhaps more"
+    return f"{number} open" + (" by our own count" if figures.differs(desk) else "")
 
 
 def _position(desk: Desk, position: Position, number: int) -> list[str]:

@@ -9,6 +9,7 @@ from alerts.bot import figures
 from alerts.bot.answer import Answer
 from alerts.bot.asked import Asked, Command
 from alerts.bot.markup import Block, table, text
+from alerts.inputs import ALIVE_WITHIN
 from trading.desk import Desk
 from trading.errors import VigilError
 from trading.health import Check, ComponentHealth, Condition, Incident
@@ -54,7 +55,7 @@ def light(desk: Desk, room: Watchroom, bad: Sequence[Check]) -> str:
         return f"DO NOT TRADE: the desk could not start: {progress.reason}"
     if progress.stage != "ready":
         return f"DO NOT TRADE: the desk is {progress.stage} {progress.reason}".rstrip()
-    if alive is None or alive > figures.SILENT:
+    if alive is None or alive > ALIVE_WITHIN:
         silent = "has not looked yet" if alive is None else f"is silent for {figures.age(alive)}"
         return f"DO NOT TRADE: the watch {silent}"
     if any(check.grave for check in bad):
@@ -68,9 +69,9 @@ def _dealings(desk: Desk) -> str:
     if unread := figures.unread(desk):
         return f"Positions and orders {words.DASH} {unread}"
     held = sum(p.quantity != 0 for p in desk.positions.positions())
-    return f"{words.count(held, 'position')} open, " + (
-        f"{words.count(len(desk.orders.working()), 'order')} working"
-    )
+    doubt = " by our own count (the broker's differs: /pos)" if figures.differs(desk) else ""
+    working = words.count(len(desk.orders.working()), "order")
+    return f"{words.count(held, 'position')} open{doubt}, {working} working"
 
 
 def _feed(desk: Desk) -> str:
@@ -111,7 +112,7 @@ def _incident(incident: Incident, now: datetime) -> list[str]:
     state = f"lasted {lasted}" if incident.ended else f"OPEN for {lasted}"
     head = f"#{incident.number} {words.moment(incident.began, now)} {incident.cause}: {state}"
     missed = incident.ticks_missed
-    lost = f", {missed} ticks missed" if missed is not None else ""
+    lost = f", about {words.grouped(str(missed))} ticks missed" if missed is not None else ""
     done = [f"· {step.what}: {step.result}" for step in incident.steps[-3:]]
     return [f"{head}{lost}", *done]
 
