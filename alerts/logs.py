@@ -35,6 +35,7 @@ _NOISY: Final = {
     "alembic": logging.WARNING,
     "asyncio": logging.WARNING,
 }
+_OF_JOBS: Final = ("apscheduler.executors.default",)
 
 
 class Redactor(logging.Formatter):
@@ -120,7 +121,8 @@ def prepare(level: str, secrets: Iterable[str]) -> LogBook:
     logging.basicConfig(level=level, handlers=[handler, book], force=True)
     for name, least in _NOISY.items():
         logging.getLogger(name).setLevel(max(least, logging.getLevelName(level)))
-    logging.getLogger("apscheduler.executors.default").addFilter(_was_not_stopped)
+    for name in _OF_JOBS:
+        logging.getLogger(name).addFilter(_was_not_stopped)
     return book
 
 
