@@ -13,6 +13,7 @@ from trading.trust import LIVE_WITHIN, STALE_AFTER
 
 ALIVE_WITHIN: Final = 10.0  # seconds since the monitor's last look
 CLOCK: Final = "Clock"
+ON_ITS_WAY: Final = 1.0  # seconds that an order may take to be answered
 RECONNECT: Final = "Wait: it is being reconnected"
 
 
@@ -111,8 +112,9 @@ def _books(books: Books) -> Check:
 
 
 def _doubts(sight: Sight) -> Iterator[Check]:
-    if sight.waiting:
-        words = f"{count(len(sight.waiting), 'order')} without an answer"
+    lost = [each for each in sight.waiting if each.seconds >= ON_ITS_WAY]
+    if lost:
+        words = f"{count(len(lost), 'order')} without an answer"
         yield Check("Orders", False, words, "Do not send them again: they are looked for")
     if sight.baskets:
         words = f"{count(len(sight.baskets), 'basket')} unresolved"

@@ -71,6 +71,11 @@ async def test_what_makes_it_amber_or_red(changes: dict[str, Any], bad: tuple[st
     assert judged(changed(await _sight(), **changes)) == [bad]
 
 
+async def test_an_order_that_is_just_being_sent_is_no_reason_to_stop_trading() -> None:
+    waiting = (Waiting(_order(OrderStatus.SENT), 0.9),)
+    assert judged(changed(await _sight(), waiting=waiting)) == []
+
+
 async def test_unknown_is_not_good() -> None:
     sight = await _sight()
     (state,), (books,), (stream,) = sight.accounts, sight.books, sight.streams

@@ -1,5 +1,6 @@
 """A desk whose other sides are in memory, with its pages open to a simulated user."""
 
+import gc
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -41,6 +42,13 @@ async def serving(desk: Desk, security: Security = SECURITY) -> AsyncIterator[Us
 
 def _client() -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(core.app), base_url="http://test")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def modules_are_no_garbage() -> None:
+    """NiceGUI collects garbage twice a test: it need not look through every module each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -42,9 +42,7 @@ THURSDAY = "2025-06-12"  # ordinary, and options expire
 AUTHORIZE = "/v3/feed/market-data-feed/authorize"
 STREAM_AUTHORIZE = "/v2/feed/portfolio-stream-feed/authorize"
 GOOD = "● All systems good"
-# Fresh prices, and inputs that are judged again at the next look, of which one may fall into the
-# moment in which an order is on its way: no alarm.
-UNALARMED = ("CAN TRADE", "CARE: prices late", "DO NOT TRADE: Orders 1 order without an answer")
+UNALARMED = ("CAN TRADE", "CARE: prices late")
 
 
 def ist(text: str) -> datetime:
