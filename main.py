@@ -997,6 +997,7 @@ class Watchers:
             limits=self.limits,
             latencies=self.latencies,
         )
+        self.monitor.found.subscribe(self.teller.on_change)
 
     def _channels(self) -> list[ChannelHealth]:
         found = [*self.dispatcher.health()]
@@ -1061,6 +1062,8 @@ class Watchers:
     async def _test_message(self, by: str) -> None:
         desk = self._desk
         at = desk.clock.now()
+        for channel in self.dispatcher.health():
+            self.dispatcher.retry(channel.name)  # a person asks: one that was refused, too
         await self._tell(trial(at, by, mode=desk.world.word, is_mock=desk.world.is_mock))
 
     def _build_news(self) -> None:

@@ -1,6 +1,6 @@
 """What of a channel's queue goes next, and what is folded into one line. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -41,12 +41,14 @@ class Plan:
     is_storm: bool = False
 
 
-def plan(due: Sequence[Letter], now: datetime, *, room: bool, storm_line: bool) -> Plan:
+def plan(
+    due: Sequence[Letter], now: datetime, *, room: Collection[Severity], storm_line: bool
+) -> Plan:
     """Choose from the due letters of a channel that a person reads.
 
     What is critical goes first and alone. What has waited too long, in quiet hours or because the
-    channel was away, goes in one message. Without `room` the rest waits, or becomes one line if
-    `storm_line` is due.
+    channel was away, goes in one message. What has no `room` waits, or becomes one line if
+    `storm_line` is due: many fills hold up no warning.
     """
     critical = [m for m in due if m.alert.severity is Severity.CRITICAL]
     late = [m for m in due if m.alert.severity < Severity.CRITICAL]
@@ -61,8 +63,9 @@ def plan(due: Sequence[Letter], now: datetime, *, room: bool, storm_line: bool) 
         return Plan(_alone(critical[0]), superseded)
     if not late:
         return Plan(None, superseded)
-    if room:
-        return Plan(_alone(late[0]), superseded)
+    passes = next((m for m in late if m.alert.severity in room), None)
+    if passes is not None:
+        return Plan(_alone(passes), superseded)
     if not storm_line:
         return Plan(None, superseded)
     line = digest(late, now, f"{len(late)} more in the app")

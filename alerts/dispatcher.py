@@ -86,7 +86,7 @@ class Courier:
         self._called_out = 0
         self._told: OrderedDict[str, str] = OrderedDict()  # of those, where they stand
         self._owed: list[Letter] = []  # what became of letters, while the disk refuses it
-        self._recent: deque[float] = deque()  # when a person got a message
+        self._recent: deque[tuple[float, Severity]] = deque()  # when a person got a message
         self._storm_told = -STORM_WINDOW
 
     @property
@@ -224,12 +224,12 @@ class Courier:
 
     def _planned(self, due: Sequence[Letter], now: datetime) -> Plan:
         monotonic = self._clock.monotonic()
-        while self._recent and monotonic - self._recent[0] >= STORM_WINDOW:
+        while self._recent and monotonic - self._recent[0][0] >= STORM_WINDOW:
             self._recent.popleft()
         return plan(
             due,
             now,
-            room=len(self._recent) < self._storm,
+            room=[s for s in Severity if sum(told is s for _, told in self._recent) < self._storm],
             storm_line=monotonic - self._storm_told >= STORM_WINDOW,
         )
 
@@ -292,7 +292,7 @@ class Courier:
         self._counts.sent += len(parcel.covers)
         self._counts.last_sent, self._counts.last_ms = now, took
         if not letter.edits and letter.alert.severity < Severity.CRITICAL:
-            self._recent.append(self._clock.monotonic())
+            self._recent.append((self._clock.monotonic(), letter.alert.severity))
 
     def _missed(self, parcel: Parcel, error: Exception) -> None:
         covers = parcel.covers

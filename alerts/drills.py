@@ -98,7 +98,8 @@ class FireDrills:
 
     async def load(self) -> None:
         """Read the last run of each drill from the disk."""
-        self._results = {**await self._journal.drills(), **self._results}
+        known = {name: _ended(result) for name, result in (await self._journal.drills()).items()}
+        self._results = {**known, **self._results}
 
     def names(self) -> Sequence[tuple[str, str]]:
         return tuple((drill.name, drill.does) for drill in self._offered())
@@ -114,7 +115,9 @@ class FireDrills:
         drill = next((drill for drill in self._offered() if drill.name == name), None)
         self._admit(drill, name)
         assert drill is not None, "an unknown one is not admitted"
-        course = _Course(drill, self._clock, self._faults, self._scene, self._patience, self._tell)
+        course = _Course(
+            drill, self._clock, self._faults, self._scene, self._patience, self._tell, self._keep
+        )
         self._course = course
         self._tell(course.result)
         self._task = asyncio.get_running_loop().create_task(self._run(course), name="fire drill")
@@ -180,6 +183,9 @@ class FireDrills:
         self._running = self._course = self._task = None
         log.info("drill %s: %s", result.drill, result.words or "passed")
         self.changes.emit(result)
+        await self._keep(result)
+
+    async def _keep(self, result: DrillResult) -> None:
         try:
             await self._journal.keep_drill(result)
         except VigilError as error:
@@ -216,9 +222,10 @@ class _Course:
         scene: Scene,
         patience: Patience,
         tell: Callable[[DrillResult], None],
+        keep: Callable[[DrillResult], Awaitable[None]],
     ) -> None:
         self._drill, self._clock, self._faults = drill, clock, faults
-        self._scene, self._patience, self._tell = scene, patience, tell
+        self._scene, self._patience, self._tell, self._keep = scene, patience, tell, keep
         around = Around(
             scene.feed, clock, scene.wanted, scene.streams, scene.channels, patience.scale
         )
@@ -294,8 +301,9 @@ class _Course:
         self._on = True
         scale = self._patience.scale
         lasts = (self._drill.within + self._drill.holds) * scale + self._patience.settle
-        self._began = self._clock.monotonic()
         self._say("the fault is being made", began=self._clock.now())
+        await self._keep(self.result)  # a desk that dies in a drill must know of it afterwards
+        self._began = self._clock.monotonic()
         for name, parameters in self._actions:
             await self._faults.set(name, lasts=lasts, **parameters)
         self._say("the fault is on")
@@ -388,7 +396,7 @@ class _Course:
             return
         words = f"recovered {after:.1f} s after the exchange was well again"
         if self._untold():
-            words += "; the phone was not told: quiet hours, a mute, or too short to tell"
+            words += "; the phone was not told: quiet hours, a mute, a storm, or too short to tell"
         if rest := self._findings():
             words += f"; still to pass: {rest[0].what}"
         self._say(words, good=True)
@@ -396,6 +404,14 @@ class _Course:
     def _say(self, words: str, **changes: object) -> None:
         self.result = replace(self.result, words=words, **changes)  # type: ignore[arg-type]
         self._tell(self.result)
+
+
+def _ended(result: DrillResult) -> DrillResult:
+    """Return a run as it is known after a start: none of them goes on."""
+    if result.ended is not None:
+        return result
+    words = "interrupted: the desk stopped while it ran"
+    return replace(result, ended=result.began, good=False, words=words)
 
 
 async def no_login() -> None:

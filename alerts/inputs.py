@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import Final
 
+from alerts.rules import disk
 from alerts.sight import FeedSight, Sight, late_by
 from alerts.words import count, duration
 from trading.books import Books
-from trading.health import Check, Thresholds
+from trading.health import Check, Severity, Thresholds
 from trading.order import AccountState
 from trading.ports import FeedState
 from trading.trust import LIVE_WITHIN, STALE_AFTER
@@ -134,7 +135,7 @@ def clock_check(skew: float | None, limits: Thresholds) -> Check:
 def _storage(sight: Sight) -> Check:
     storage = sight.storage
     if storage.state != "ok":
-        grave = storage.state != "locked"
+        grave = disk.severity(sight) is Severity.CRITICAL
         return Check("Storage", False, f"{storage.state}{_because(storage.reason)}",
                      "Look at the disk", grave=grave)  # fmt: skip
     behind = storage.lag > sight.limits.storage_lag

@@ -274,8 +274,10 @@ class Monitor:
 
     def _with_others(self, alert: Alert) -> Alert:
         """Return the alert of an end with what else is wrong."""
-        down = [s.finding for s in self.standings() if s.condition in LASTING]
-        return replace(alert, lines=(*alert.lines, others(down)))
+        lasting = [s for s in self.standings() if s.condition in LASTING]
+        down = [s.finding for s in lasting if s.present]
+        unsteady = [s.finding for s in lasting if not s.present]
+        return replace(alert, lines=(*alert.lines, others(down, unsteady)))
 
     def _hand_over(self, alert: Alert, incident: Incident | None) -> None:
         self._to_tell.append(Draft(alert, incident))

@@ -53,11 +53,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How one key is judged to be now, and since when."""
+    """How one key is judged to be now, and since when.
+
+    Of what is on and off, `present` says which it is at this moment.
+    """
 
     finding: Finding
     condition: Condition
     since: datetime
+    present: bool = True
 
 
 @dataclass(slots=True)
@@ -90,7 +94,12 @@ class States:
     def standings(self) -> Mapping[str, Standing]:
         """Return every key that is not OK; those that others hold back are UNKNOWN."""
         return {
-            key: Standing(m.finding, Condition.UNKNOWN if m.held_back else m.condition, m.since)
+            key: Standing(
+                m.finding,
+                Condition.UNKNOWN if m.held_back else m.condition,
+                m.since,
+                present=m.there or m.condition is not Condition.FLAPPING,
+            )
             for key, m in self._matters.items()
             if m.held_back or m.condition is not Condition.OK
         }

@@ -15,9 +15,10 @@ from typing import Final
 
 from alerts import words
 from alerts.routing import Routing, Said, climb, is_muted, posts
+from alerts.states import Change
 from trading.clock import Clock
 from trading.errors import BadRequest, VigilError
-from trading.health import Alert, Incident, Occasion, Severity
+from trading.health import Alert, Condition, Incident, Occasion, Severity
 from trading.health_ports import AlertJournal, News
 from trading.signal import Signal
 
@@ -84,6 +85,7 @@ class Teller:
         self._open: list[Alert] = []
         self._acknowledged: dict[str, _Noted] = {}  # keys of which no reminder is wanted
         self._reminders: dict[str, _Reminder] = {}
+        self._away: set[str] = set()  # keys that are on and off, and off at this moment
         self._mutes: dict[str, datetime] = {}
         self._owed: deque[Callable[[], Awaitable[object]]] = deque()
         self._counts: Counter[Severity] = Counter()
@@ -133,11 +135,18 @@ class Teller:
         await self._pay()
         self._commit()
         now = self._clock.monotonic()
-        muted = self.mutes()
-        due = [r for key, r in self._reminders.items() if now >= r.next_at and key not in muted]
+        silent = {*self.mutes(), *self._away}
+        due = [r for key, r in self._reminders.items() if now >= r.next_at and key not in silent]
         drafts = [Draft(self._reminded(reminder)) for reminder in due]
         if drafts:
             await self.tell(drafts)
+
+    def on_change(self, change: Change) -> None:
+        """Remind of nothing that is not there: what is on and off may be well for minutes."""
+        if change.after is Condition.FLAPPING and not change.present:
+            self._away.add(change.key)
+        else:
+            self._away.discard(change.key)
 
     async def stop(self) -> None:
         """Give the disk a last chance to take what waits."""

@@ -15,6 +15,8 @@ from typing import Final
 
 log = logging.getLogger(__name__)
 
+DO: Final = "Watch open positions in the broker's own app, and look at the desk or restart it"
+AGAIN: Final = "the watch of this desk looks again: look at the page before you rely on it"
 ASLEEP: Final = 3.0  # this thread woke so many times later than it asked: all of us stood still
 
 
@@ -52,7 +54,8 @@ class Watchdog:
     """`looked` returns the monotonic moment of the last whole look, None if there was none yet.
 
     `restart` is called on the loop and has it look again; `speak` is called on this thread, once
-    for each silence, with what is wrong in words: it must reach a person without the loop.
+    for each silence, with what is wrong in words, and once when it is over: it must reach a person
+    without the loop.
     """
 
     def __init__(
@@ -126,7 +129,7 @@ class Watchdog:
         if found.restart:
             self._begin_anew()
         if found.speak and self._say_once("speak", found.words) and self._speak:
-            self._speak(found.words)
+            self._speak(f"{found.words}. {DO}")
 
     def _begin_anew(self) -> None:
         """Have it look; asked again at each pass, as whatever stopped it may stop it again."""
@@ -144,4 +147,7 @@ class Watchdog:
     def _well(self) -> None:
         if self._said:
             log.warning("WATCHDOG: the monitor looks again")
+            told = "speak" in self._said
             self._said.clear()
+            if told and self._speak:  # else the alarm would be the last word
+                self._speak(AGAIN)

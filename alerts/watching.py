@@ -11,7 +11,7 @@ from alerts.minutes import MinuteBook, name_of
 from alerts.monitor import Monitor
 from alerts.rows import Row, rows
 from alerts.sight import Sight
-from alerts.states import Standing, gravest
+from alerts.states import LASTING, Standing, gravest
 from trading.desk import Desk
 from trading.errors import Denied
 from trading.health import (
@@ -118,6 +118,12 @@ class WatchDesk:
     def mutes(self) -> Mapping[str, datetime]:
         return self._teller.mutes()
 
+    def pressing(self) -> frozenset[str]:
+        standings = (s for s in self._monitor.standings() if s.condition in LASTING and s.present)
+        return frozenset(
+            s.finding.key for s in standings if s.finding.severity is Severity.CRITICAL
+        )
+
     def alive_age(self) -> float | None:
         return self._monitor.alive_age()
 
@@ -191,7 +197,7 @@ class WatchDesk:
             about=row.about,
             condition=condition,
             since=worst.since if worst else row.since,
-            words=worst.finding.what if worst and lasting else row.words,
+            words=_words(worst) if worst and lasting else row.words,
             strip=self._minutes.strip(name, now),
             uptimes=self._minutes.uptimes(name),
             latency=row.latency,
@@ -200,6 +206,11 @@ class WatchDesk:
             muted_until=mutes.get(str(row.component)),
             matter=worst.finding.key if worst else "",
         )
+
+
+def _words(standing: Standing) -> str:
+    what = standing.finding.what
+    return what if standing.present else f"well at the moment, not steady yet: {what}"
 
 
 class _Daily:

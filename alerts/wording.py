@@ -111,7 +111,7 @@ def lines(change: Change, sight: Sight) -> list[str]:
     if change.after is Condition.FLAPPING and change.occasion is Occasion.BEGIN:
         said.insert(0, f"{count(change.flaps, 'time')} within a few minutes. {STEADY}")
     if change.occasion is Occasion.ESCALATE:
-        said.insert(0, "It has become worse")
+        said.insert(-1, "It has become worse")  # first stays what it means: the banner tells that
     return said
 
 
@@ -137,11 +137,15 @@ def lasted(change: Change, incident: Incident | None) -> timedelta:
     return change.ended - (incident.began if incident else change.began)
 
 
-def others(down: Sequence[Finding]) -> str:
-    """Return what else is wrong at an end, in words."""
-    if not down:
-        return "All other components are up"
-    return f"Still wrong: {'; '.join(finding.what for finding in down[:MOST_NAMES])}"
+def others(down: Sequence[Finding], unsteady: Sequence[Finding] = ()) -> str:
+    """Return what else is wrong at an end, in words; `unsteady` is on and off, and off just now."""
+    said = []
+    if down:
+        said.append(f"Still wrong: {'; '.join(finding.what for finding in down[:MOST_NAMES])}")
+    if unsteady:
+        names = dict.fromkeys(str(finding.component) for finding in unsteady)
+        said.append(f"Well at the moment, not steady yet: {', '.join(names)}")
+    return ". ".join(said) or "All other components are up"
 
 
 def _end_title(change: Change, incident: Incident | None) -> str:

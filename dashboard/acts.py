@@ -27,7 +27,7 @@ async def told(
     try:
         await act
     except VigilError as error:
-        say(f"{undone}: {error}. {after}".rstrip())
+        say(f"{undone}: {str(error).removesuffix('.')}. {after}".rstrip())
         return False
     if done:
         say(done)

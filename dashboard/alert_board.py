@@ -12,6 +12,7 @@ from trading.health_ports import Watchroom
 from trading.signal import Signal
 
 NEW_WITHIN: Final = 15.0  # seconds that an alert is news for a tab that is opened
+HEALTH: Final = "health"  # the kind of what the watch finds
 REMEMBERED: Final = 40  # fresh alerts between two looks; what is more is in the inbox
 
 
@@ -33,7 +34,7 @@ class AlertBoard:
         self.unacknowledged: tuple[Alert, ...] = ()  # newest first
         self.mutes: Mapping[str, datetime] = {}
         self.channels: Sequence[ChannelHealth] = ()
-        self.open_incidents: frozenset[int] = frozenset()
+        self.pressing: frozenset[str] = frozenset()  # keys of what is critical now
         self.alive_age: float | None = None  # of the watch when it was asked for the inputs
         self._raised: deque[tuple[float, Alert]] = deque(maxlen=REMEMBERED)  # monotonic
         self._beats = 0
@@ -48,10 +49,14 @@ class AlertBoard:
         return [alert for alert in self.unacknowledged if alert.severity is Severity.CRITICAL]
 
     def acting(self) -> list[Alert]:
-        """Return critical alerts whose matter is not over, one of each key, newest first."""
+        """Return critical alerts whose matter is there now, one of each key, newest first.
+
+        What the watch found may be well for the moment, though its incident is open; and what an
+        earlier run of the desk found may be over.
+        """
         found: dict[str, Alert] = {}
         for alert in self.critical:
-            if not alert.incident or alert.incident in self.open_incidents:
+            if alert.kind != HEALTH or alert.key in self.pressing:
                 found.setdefault(alert.key, alert)
         return list(found.values())
 
@@ -73,11 +78,11 @@ class AlertBoard:
         fresh = [alert for raised, alert in self._raised if moment - raised < NEW_WITHIN]
         if self.fresh:  # else it waits for the tab that is being opened
             self._raised.clear()
-        before = (self.unacknowledged, self.mutes, self.open_incidents)
+        before = (self.unacknowledged, self.mutes, self.pressing)
         self.unacknowledged = tuple(reversed(watch.unacknowledged()))
         self.mutes = {key: until for key, until in watch.mutes().items() if until > now}
-        self.open_incidents = frozenset(i.number for i in watch.open_incidents())
-        if fresh or before != (self.unacknowledged, self.mutes, self.open_incidents):
+        self.pressing = watch.pressing()
+        if fresh or before != (self.unacknowledged, self.mutes, self.pressing):
             self.changes.emit(None)
         if fresh:
             self.fresh.emit(fresh)

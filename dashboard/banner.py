@@ -95,10 +95,10 @@ class Banner:
                 self._alert_line = self._line_of(*told)
 
     def _line_of(self, alert: Alert, more: int) -> Element:
-        since = fmt.moment(alert.at, self._desk.clock.now())
+        told = fmt.moment(alert.at, self._desk.clock.now())  # it may have begun before
         with ui.element("div").classes("v-alarm") as line:
             meaning = f" · {alert.lines[0]}" if alert.lines else ""
-            ui.label(f"✖ {alert.title}{meaning} · since {since}").mark("critical")
+            ui.label(f"✖ {alert.title}{meaning} · told {told}").mark("critical")
             if more:
                 button = ui.button(f"+{more} critical", color=None).mark("more-critical")
                 button.props("outline no-caps").on_click(self._details)

@@ -52,6 +52,12 @@ class Asked(BaseModel):
     method: str
     data: Data
 
+    @property
+    def is_understood(self) -> bool:
+        if self.method == "change_mode":
+            return self.data.mode is not None
+        return self.method in ("sub", "unsub")
+
 
 class FeedHost(StreamHost):
     """Holds what each connection wants of the market, and carries the market to them.
@@ -263,19 +269,17 @@ class FeedHost(StreamHost):
         except (orjson.JSONDecodeError, ValidationError):
             record.bad_requests += 1
             return
+        if not request.is_understood:
+            record.bad_requests += 1
+            return
+        record.requests.append(request.method)  # before the answer: who has that may look here
         keys = list(dict.fromkeys(request.data.instrumentKeys))
-        match request.method:
-            case "sub":
-                self._want(connection, keys, request.data.mode or Mode.LTPC)
-            case "change_mode" if request.data.mode is not None:
-                held = [key for key in keys if key in connection.modes]
-                self._want(connection, held, request.data.mode)
-            case "unsub":
-                self._unwant(connection, keys)
-            case _:
-                record.bad_requests += 1
-                return
-        record.requests.append(request.method)
+        if request.method == "unsub":
+            self._unwant(connection, keys)
+            return
+        if request.method == "change_mode":
+            keys = [key for key in keys if key in connection.modes]
+        self._want(connection, keys, request.data.mode or Mode.LTPC)
 
     def _want(self, connection: FeedConnection, keys: list[str], mode: Mode) -> None:
         assert connection.record is not None

@@ -354,6 +354,10 @@ class Watch(Protocol):
 
     def mutes(self) -> Mapping[str, datetime]: ...
 
+    def pressing(self) -> frozenset[str]:
+        """Return the keys of what is critical and there as of the last look."""
+        ...
+
     def alive_age(self) -> float | None:
         """Return the seconds since the monitor last looked; None if it never did."""
         ...

@@ -18,7 +18,7 @@ def check(sight: Sight) -> Iterator[Finding]:
         yield Finding(
             rule="disk",
             component=Component.STORAGE,
-            severity=_severity(sight),
+            severity=severity(sight),
             what=f"database {storage.state}{because}",
             meaning=_meaning(storage.state),
             act=_act(storage.state),
@@ -35,8 +35,10 @@ def check(sight: Sight) -> Iterator[Finding]:
         )
 
 
-def _severity(sight: Sight) -> Severity:
-    """A lock passes; one that does not leaves positions that cannot be closed from here."""
+def severity(sight: Sight) -> Severity:
+    """Return how grave it is: a lock passes; one that does not leaves positions that cannot be
+    closed from here.
+    """
     stuck = sight.exposed and sight.storage.lag >= STUCK * sight.limits.storage_lag
     return Severity.CRITICAL if sight.storage.state != PASSES or stuck else Severity.WARNING
 

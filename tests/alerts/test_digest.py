@@ -1,5 +1,6 @@
 """What is folded into one line, and that what is critical never is."""
 
+from collections.abc import Collection
 from datetime import timedelta
 
 from alerts.digest import FILLED, REJECTED, Plan, plan, summary
@@ -20,7 +21,12 @@ def letters(*alerts: Alert, held: timedelta = timedelta()) -> list[Letter]:
     return sorted(found, key=lambda m: (m.alert.severity < CRITICAL, m.number))
 
 
-def chosen(*alerts: Alert, now: int = 0, room: bool = True, storm_line: bool = True) -> Plan:
+def chosen(
+    *alerts: Alert,
+    now: int = 0,
+    room: Collection[Severity] = tuple(Severity),
+    storm_line: bool = True,
+) -> Plan:
     moment = NOON + timedelta(seconds=now)
     return plan(letters(*alerts), moment, room=room, storm_line=storm_line)
 
@@ -79,7 +85,7 @@ def test_an_absence_never_folds_what_is_critical_and_sends_it_before_the_line() 
 def test_what_was_held_for_the_morning_says_so() -> None:
     held = letters(fill(1), fill(2), held=timedelta(hours=8))
 
-    parcel = plan(held, NOON + timedelta(hours=8), room=True, storm_line=True).parcel
+    parcel = plan(held, NOON + timedelta(hours=8), room=tuple(Severity), storm_line=True).parcel
 
     assert parcel is not None
     assert parcel.letter.alert.title == "From your quiet hours: 2 fills"
@@ -114,14 +120,14 @@ def test_a_critical_word_is_never_superseded_and_supersedes() -> None:
 def test_a_storm_is_one_line_and_then_silence_until_there_is_room() -> None:
     many = tuple(fill(number) for number in range(1, 38))
 
-    line = chosen(*many, room=False)
+    line = chosen(*many, room=())
     assert line.parcel is not None
     assert line.parcel.letter.alert.title == "37 more in the app: 37 fills"
     assert line.is_storm
-    assert chosen(*many, room=False, storm_line=False).parcel is None
+    assert chosen(*many, room=(), storm_line=False).parcel is None
 
     critical = alert("NAKED LEG", CRITICAL, key="b", id=99)
-    passes = chosen(*many, critical, room=False, storm_line=False).parcel
+    passes = chosen(*many, critical, room=(), storm_line=False).parcel
     assert passes is not None
     assert passes.letter.alert == critical
 
@@ -143,3 +149,15 @@ def test_the_line_names_what_is_open_and_shows_the_gravest() -> None:
     assert any("REJECTED" in line for line in lines)
     assert lines[-1] == "and 6 more, all of them in the app"
     assert parcel.letter.alert.severity is WARNING
+
+
+def test_many_fills_hold_up_no_warning() -> None:
+    """Five hundred fills had used up the messages of ten minutes, and a silent feed waited."""
+    many = [fill(n) for n in range(1, 6)]
+    warning = feed(9, Occasion.BEGIN, seconds=1)
+
+    told = chosen(*many, warning, room=(WARNING,), storm_line=False).parcel
+
+    assert told is not None
+    assert told.letter.alert == warning
+    assert not told.is_digest

@@ -303,6 +303,27 @@ async def test_a_drill_that_is_interrupted_takes_its_fault_back(tmp_path: Path, 
         assert on.journal.kept["freeze without close"] == result
 
 
+async def test_a_drill_in_which_the_desk_died_is_told_as_interrupted_by_the_next(
+    tmp_path: Path,
+) -> None:
+    async with stage(tmp_path) as on:
+        drills = on.drills()
+        await drills.start("freeze without close")
+        await on.rig.until(lambda: bool(on.rig.exchange.faults.show()), within=2)
+        kept = on.journal.kept["freeze without close"]  # on the disk before the fault is on
+        assert kept.ended is None
+        await drills.stop()
+
+        on.journal.kept["freeze without close"] = kept  # what a kill -9 leaves
+        after = on.drills()
+        await after.load()
+
+        result = after.results()["freeze without close"]
+        assert (result.good, result.ended) == (False, kept.began)
+        assert result.words == "interrupted: the desk stopped while it ran"
+        assert after.running() is None
+
+
 async def test_a_drill_that_cannot_be_judged_is_denied(tmp_path: Path) -> None:
     async with stage(tmp_path) as on:
         drills = on.drills()

@@ -92,7 +92,9 @@ async def test_unknown_is_not_good() -> None:
     opened = replace(stream, stats=replace(stream.stats, state=FeedState.OPEN))
     assert with_(streams=(opened,)) == [("Portfolio stream main", True)]
     storage = sight.storage
-    assert with_(storage=replace(storage, state="locked")) == [("Storage", False)]
+    locked = replace(storage, state="locked")
+    assert with_(storage=locked) == [("Storage", False)]
+    assert with_(storage=replace(locked, lag=60.0), working=1) == [("Storage", True)]
     assert with_(storage=replace(storage, state="disk full")) == [("Storage", True)]
     assert with_(storage=replace(storage, lag=5.1)) == [("Storage", False)]
     vitals = sight.vitals

@@ -10,6 +10,7 @@ import pytest
 
 from alerts.rulebook import Rule, found_rules
 from alerts.sight import Sight, Sources
+from alerts.wording import others
 from tests.alerts.scripted_feeds import MORNING
 from tests.alerts.watch_rig import WatchRig, only
 from tests.dashboard.fakes import BANK, CALL, NIFTY, PUT
@@ -210,6 +211,47 @@ async def test_forty_flaps_in_ten_minutes_are_three_messages_and_one_incident() 
     assert rig.incidents.open() == []
     await _real(0.01)
     assert only(list(rig.journal.kept.values())).ended is not None
+
+
+async def test_what_is_on_and_off_is_neither_reminded_of_nor_told_as_wrong_while_it_is_off() -> (
+    None
+):
+    """Its end waits until it is steady; until then nobody may hear that it is there."""
+    rig = WatchRig()
+    rig.hold()
+    await rig.run(5, prices=[NIFTY, CALL])
+    for seconds in (16, 36):  # the second fall is on and off, and grave
+        rig.feed.goes(FeedState.BACKING_OFF, "the connection was lost")
+        await rig.run(seconds)
+        rig.feed.comes_back()
+        await rig.run(5, prices=[NIFTY, CALL])
+    assert rig.told[-1].severity is Severity.CRITICAL
+    told = len(rig.told)
+
+    for _ in range(200):
+        await rig.run(1, prices=[NIFTY, CALL])
+        await rig.teller.look()
+
+    assert [a.title for a in rig.told[told:] if a.occasion is Occasion.REMIND] == []
+    assert not only(rig.monitor.standings()).present
+
+    rig.feed.goes(FeedState.BACKING_OFF, "the connection was lost")
+    for _ in range(5):
+        await rig.run(1)
+        await rig.teller.look()
+
+    assert [a.occasion for a in rig.told[told:]] == [Occasion.REMIND]
+    assert all(standing.present for standing in rig.monitor.standings())
+
+
+def test_what_is_on_and_off_is_not_told_as_still_wrong_while_it_is_off() -> None:
+    locked = Finding("disk", Component.STORAGE, Severity.CRITICAL, "database locked", "", "")
+
+    assert others([], [locked, locked]) == "Well at the moment, not steady yet: storage"
+    assert others([locked], [locked]) == (
+        "Still wrong: database locked. Well at the moment, not steady yet: storage"
+    )
+    assert others([]) == "All other components are up"
 
 
 async def test_what_is_open_makes_a_silence_critical_after_half_a_minute() -> None:

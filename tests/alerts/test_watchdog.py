@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from alerts.watchdog import Patience, Watchdog, verdict
+from alerts.watchdog import AGAIN, DO, Patience, Watchdog, verdict
 from tests.alerts.watch_rig import WatchRig
 
 QUICK = Patience(every=0.1, notice=0.5, speak=1.0)
@@ -98,6 +98,20 @@ async def test_a_monitor_that_stays_dead_is_told_to_a_person_once(
 
     assert len(watched.spoken) == 1
     assert "the monitor has not looked" in watched.spoken[0]
+
+
+async def test_a_person_who_was_told_is_told_what_to_do_and_once_that_it_is_over(
+    watched: Watched, dog: Watchdog
+) -> None:
+    await _until(lambda: bool(watched.spoken))
+    assert watched.spoken[0].endswith(DO)
+
+    def over() -> bool:
+        watched.looks()
+        return len(watched.spoken) > 1
+
+    await _until(over)
+    assert watched.spoken[1:] == [AGAIN]
 
 
 async def test_one_that_looks_again_is_told_to_be_well(

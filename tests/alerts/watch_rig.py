@@ -61,6 +61,7 @@ class WatchRig:
             rules=rules,
             latencies=latencies,
         )
+        self.monitor.found.subscribe(self.teller.on_change)
         self.desk.positions.on_read(BookRead("main", (), (), (), self.clock.now()))
         self.feed.now(segments={})
         self.bench.price()

@@ -84,8 +84,8 @@ async def test_from_the_start_of_the_process_to_the_first_price_on_the_page(
     browser: Browser, tmp_path: Path
 ) -> None:
     """Below 5 s; the best of three, and more where other programs use the processors as well."""
-    limit = 5.0 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     took: list[float] = []
+    limit = 0.0
     while not took or (min(took) >= limit and len(took) < 3):
         with launched(Place(tmp_path / f"data{len(took)}")) as served:
             page = await browser.new_page()
@@ -98,6 +98,7 @@ async def test_from_the_start_of_the_process_to_the_first_price_on_the_page(
                 await page.wait_for_selector('.v-light[data-level="live"]', timeout=90_000)
             await page.close()
             await asyncio.to_thread(served.stop)
+        limit = max(limit, 5.0 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
     print(f"process start to first price on the page: {min(took):.2f} s")
 
     assert min(took) < limit

@@ -114,6 +114,7 @@ class ScriptedWatch:
             ChannelHealth("webhook", "off", "no address is configured"),
         ]
         self.muted: dict[str, datetime] = {}
+        self.well: set[str] = set()  # keys that are well at this moment, though not over
         self.look_age: float | None = 0.4
         self.told: dict[Severity, int] = dict.fromkeys(Severity, 0)
         self.before_open = [
@@ -169,6 +170,11 @@ class ScriptedWatch:
 
     def open_incidents(self) -> Sequence[Incident]:
         return [i for i in self.journal.kept.values() if i.ended is None]
+
+    def pressing(self) -> frozenset[str]:
+        over = {number for number, i in self.journal.kept.items() if i.ended is not None}
+        told = (a for a in self.unacknowledged() if a.severity is Severity.CRITICAL)
+        return frozenset(a.key for a in told if a.incident not in over) - self.well
 
     def unacknowledged(self) -> Sequence[Alert]:
         return self.journal.nobody_acknowledged()

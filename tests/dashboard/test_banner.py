@@ -45,7 +45,7 @@ async def test_a_critical_alert_is_told_with_what_can_be_done(
     watch.watch.raises(alert(clock, "Market feed silent", "prices are old"))
     await drawn(user, "critical")
 
-    assert text(user, "critical") == "✖ Market feed silent · prices are old · since 11:00:00"
+    assert text(user, "critical") == "✖ Market feed silent · prices are old · told 11:00:00"
     assert found(user, "more-critical") == []
     press(user, "banner-reconnect")
     await eventually(lambda: watch.watch.reconnected == [("market", "page")])
@@ -84,6 +84,21 @@ async def test_what_is_over_needs_nobody_any_more_and_stays_behind_the_bell(
     await eventually(lambda: found(user, "critical") == [])
 
     assert text(user, "bell-count") == "1"
+
+
+async def test_what_is_well_for_the_moment_is_no_banner_though_nobody_acknowledged_it(
+    user: User, watch: Watched, clock: ManualClock
+) -> None:
+    """On and off, or found by an earlier run: it said what it was then, beside CAN TRADE."""
+    incident = watch.watch.happens(feed_incident(clock))
+    told = watch.watch.raises(alert(clock, incident=incident.number))
+    await user.open("/")
+    await drawn(user, "critical")
+
+    watch.watch.well.add(told.key)
+    await eventually(lambda: found(user, "critical") == [])
+    watch.watch.well.clear()
+    await eventually(lambda: found(user, "critical"))
 
 
 async def test_a_basket_and_what_was_told_of_it_are_one_line_and_one_press(
