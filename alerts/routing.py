@@ -44,8 +44,8 @@ class Quiet:
 @dataclass(frozen=True, slots=True)
 class Routing:
     """`has_session` says of a date in India whether anything trades, `trades` of a moment whether
-    a market that the trader is in does; `storm` is how many warnings a person gets in ten minutes, and
-    how many messages that are only to be known.
+    a market that the trader is in does; `storm` is how many warnings a person gets in ten minutes,
+    and how many messages that are only to be known.
     """
 
     ways: tuple[Way, ...] = ()
