@@ -20,6 +20,8 @@ import pytest_asyncio
 import websocket
 from playwright.async_api import Browser, Page, async_playwright
 
+from tests.process.served import clean_environment
+
 CHROMIUM = shutil.which("chromium")
 ROOT = Path(__file__).parents[2]
 FLAGS = [
@@ -90,9 +92,8 @@ def free_port() -> int:
 def served(module: str, *arguments: str) -> Iterator[Server]:
     """Serve the desk of a module of this folder, and end it whatever happens."""
     port = free_port()
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("NICEGUI_", "PYTEST_"))}
     command = [sys.executable, "-m", f"tests.dashboard.{module}", "--port", str(port)]
-    process = subprocess.Popen([*command, *arguments], cwd=ROOT, env=kept)
+    process = subprocess.Popen([*command, *arguments], cwd=ROOT, env=clean_environment())
     made = Server(process, port)
     try:
         _await_health(made)

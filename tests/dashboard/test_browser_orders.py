@@ -85,7 +85,7 @@ async def test_keys_trade_the_chosen_row(page: Page, server: Server) -> None:
     await page.wait_for_selector(".v-ticket-sheet")
     assert await page.locator(".v-review-button").inner_text() == "Review SIMULATED sell"
     await page.keyboard.press("Escape")
-    await page.wait_for_selector(".v-ticket-sheet", state="detached")
+    await page.wait_for_selector(".q-dialog", state="detached")  # keys are its own until then
 
     await page.keyboard.press("b")
     await page.locator(".v-stepper input").first.press("Enter")  # reviews from a field

@@ -100,11 +100,12 @@ async def test_a_drill_ends_green_and_its_incidents_are_closed(
 
 
 async def on_the_scorecard(desk: Watched, name: str) -> DrillResult:
-    """Wait until the disk has it, which is after the end of the drill."""
+    """Wait until the disk has its end, which is after the end of the drill."""
+    kept = desk.watchers.drill_journal.drills
     async with asyncio.timeout(5):
-        while name not in (kept := await desk.watchers.drill_journal.drills()):  # noqa: ASYNC110
+        while (found := (await kept()).get(name)) is None or found.ended is None:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-    return kept[name]
+    return found
 
 
 async def fresh(desk: Watched) -> None:

@@ -212,6 +212,12 @@ class Terminal:
         os.close(self.master)
 
 
+def _as_a_shell_does() -> None:
+    """Give it the terminal, and SIGHUP as it is there: these tests may run under nohup."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @contextmanager
 def launched(place: Place) -> Iterator[Served]:
     """Start main.py on a terminal of its own, and kill it at the end if it still runs."""
@@ -225,7 +231,7 @@ def launched(place: Place) -> Iterator[Served]:
         stdout=slave,
         stderr=slave,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=_as_a_shell_does,
     )
     os.close(slave)
     served = Served(process, place, terminal)
