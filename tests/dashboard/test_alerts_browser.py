@@ -37,7 +37,6 @@ RINGS = """() => { const walk = node => { if (!node) return null;
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine"),
-    pytest.mark.xdist_group("browser"),
 ]
 
 

@@ -38,7 +38,6 @@ PATHS = ("/", "/positions", "/orders", "/baskets", "/alerts", "/status")
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine"),
-    pytest.mark.xdist_group("browser"),
 ]
 
 

@@ -22,7 +22,6 @@ __all__ = ["browser", "page", "server"]  # the fixtures
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine"),
-    pytest.mark.xdist_group("browser"),
 ]
 IN_SHEETS = ".q-dialog button, .q-dialog input, .v-ticket-panel button, .v-ticket-panel input"
 SMALL = """[...document.querySelectorAll('WHERE')]

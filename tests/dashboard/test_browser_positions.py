@@ -24,7 +24,6 @@ __all__ = ["browser", "page"]  # the fixtures
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine"),
-    pytest.mark.xdist_group("browser"),
 ]
 SMALL = """[...document.querySelectorAll('a, button, input')]
   .map(e => e.tagName === 'INPUT' ? e.closest('.q-field__control') || e : e)
