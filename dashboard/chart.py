@@ -12,6 +12,7 @@ from trading.hours import IST, Phase, Session, TradingHours
 from trading.model import Candle, Gap
 
 LONGEST: Final = timedelta(hours=6, minutes=15)  # of a market that never closes, the latest part
+ENDLESS: Final = timedelta(hours=23)  # a session that only midnight ends
 LOOK_BACK: Final = 10  # days to the last session, over any run of holidays
 
 
@@ -38,8 +39,9 @@ def window(hours: TradingHours, segment: str, now: datetime) -> Window:
     if session is None:
         return Window(_minute(now - LONGEST), now, trim=True)
     end = min(session.end, now)
-    if end - session.start > LONGEST:
-        return Window(_minute(end - LONGEST), min(session.end, now + timedelta(days=1)), trim=True)
+    if end - session.start > LONGEST or session.end - session.start > ENDLESS:
+        start = max(session.start, _minute(end - LONGEST))
+        return Window(start, min(session.end, now + timedelta(days=1)), trim=True)
     return Window(session.start, session.end)
 
 

@@ -106,6 +106,7 @@ async def test_a_frozen_server_leaves_nothing_green_on_the_alerts_page(
     server.freeze()
     try:
         await page.wait_for_function(NONE_GREEN, timeout=6_000)
+        await page.wait_for_selector('.v-light[data-level="gone"]', timeout=6_000)
         assert await page.locator(".v-light").inner_text() == "NO CONTACT WITH THE APP"
     finally:
         server.thaw()

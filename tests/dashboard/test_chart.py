@@ -4,7 +4,7 @@ from datetime import UTC, datetime, time, timedelta
 
 from dashboard.chart import LONGEST, window
 from tests.dashboard.fakes import ALWAYS, WEEKDAYS
-from trading.hours import Holiday, HoursRules, Phase, SpecialSession, TradingHours
+from trading.hours import IST, Holiday, HoursRules, Phase, SpecialSession, TradingHours
 
 OPEN = datetime(2025, 11, 26, 3, 45, tzinfo=UTC)  # Wednesday 09:15 IST
 CLOSE = datetime(2025, 11, 26, 10, 0, tzinfo=UTC)
@@ -50,6 +50,13 @@ def test_of_a_market_that_never_closes_the_newest_part_is_shown() -> None:
     assert shown.trim
     assert shown.start == (now - LONGEST).replace(second=0, microsecond=0)
     assert shown.end > now
+
+
+def test_a_market_that_never_closes_begins_with_its_first_candle_at_every_hour() -> None:
+    """Between midnight and 06:15 the chart was drawn from midnight on, nearly all of it empty."""
+    for hour in (0, 3, 6, 12, 23):
+        now = datetime(2025, 11, 26, hour, 20, tzinfo=IST)
+        assert window(TradingHours(ALWAYS), "NSE_EQ", now).trim, hour
 
 
 def test_an_unknown_segment_still_gets_a_window() -> None:

@@ -538,8 +538,10 @@ async def test_an_intraday_paper_position_is_squared_off_and_an_expired_one_sett
         assert "squared off from 15:15 on" in late.message
         assert desk.at("15:30") <= settled < desk.at("15:33")
         assert "NSE_FO is closed, opens Fri 13 Jun 09:15" in why
+        await desk.until(
+            lambda: desk.desk.positions.total().complete, within=5, what="the price of each fill"
+        )
         total = desk.desk.positions.total()
-        assert total.complete
         assert total.realised == total.total
         assert desk.words("status") == ["ok"]
         assert (desk.alarms, await desk.incidents(), desk.dials()) == ([], [], (1, 0))
