@@ -32,7 +32,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Watched]:
     folder = tmp_path_factory.mktemp("drills")
     start = "2024-06-27T10:00"  # the exchange's time: they take minutes, and no day ends meanwhile
-    async with watched(folder, watch=OFTEN, watching=0, rate=1000.0, start=start) as desk:
+    async with watched(folder, watch=OFTEN, watching=0, rate=3000.0, start=start) as desk:
         dealing = Dealing(desk.vigil)
         await dealing.ready()
         options = sorted((dealing.option(n) for n in range(40)), key=lambda o: o.instrument_key)
