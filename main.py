@@ -1063,7 +1063,8 @@ class Watchers:
         desk = self._desk
         at = desk.clock.now()
         for channel in self.dispatcher.health():
-            self.dispatcher.retry(channel.name)  # a person asks: one that was refused, too
+            if channel.state == "down":  # refused; one that was asked to wait is left to wait
+                self.dispatcher.retry(channel.name)
         await self._tell(trial(at, by, mode=desk.world.word, is_mock=desk.world.is_mock))
 
     def _build_news(self) -> None:
