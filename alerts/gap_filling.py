@@ -215,9 +215,10 @@ class GapFilling:
                 self._new[key] = _ms(now) if again else 0
                 raise
             self._fetched[key] = self._desk.clock.monotonic()
-            if not again and not self._is_final(self._came[key]):
+            came = self._came.get(key)  # none if its last holder left while it was fetched
+            if came is not None and not again and not self._is_final(came):
                 # the minute in which it came was watched in part, and is not over yet
-                self._new[key] = _minute(self._came[key]) + MINUTE + SETTLED
+                self._new[key] = _minute(came) + MINUTE + SETTLED
 
     def _has_a_past(self, key: str, today: date) -> bool:
         """Say whether its session had begun before it was wanted, and nobody fetched that yet."""

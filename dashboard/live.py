@@ -6,6 +6,7 @@ sent as this machine's monotonic milliseconds, never as an age that would stop o
 """
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -29,6 +30,7 @@ from trading.ports import FeedChange, FeedState
 log = logging.getLogger(__name__)
 
 REFRESH: Final = 0.25  # seconds
+SOON: Final = 0.05  # and after news of an order, whose steps come in bursts, but not more often
 UNACKNOWLEDGED: Final = 8  # patches on the way before a slow or sleeping tab gets no more
 CONTACT: Final = 3.0  # seconds without a patch until the browser says so
 SLOW_BEATS: Final = 2  # groups and bars are looked at every so many refreshes
@@ -478,19 +480,28 @@ class Live(Element, component="components/live.js"):
 
 
 class Pulse:
-    """Refreshes all open tabs, four times a second, from one look at the cache."""
+    """Refreshes all open tabs from one look at the cache: four times a second, orders sooner."""
 
     def __init__(
-        self, desk: Desk, sheet: Sheet, emit: Emit, light: Callable[[], Light] | None = None
+        self,
+        desk: Desk,
+        sheet: Sheet,
+        emit: Emit,
+        light: Callable[[], Light] | None = None,
+        *,
+        every: float = REFRESH,
     ) -> None:
         self._desk = desk
         self._sheet = sheet
         self._emit = emit
+        self._every = every
         self._light = light or partial(lights.desk_light, desk)
         self._tabs: list[Live] = []
         self._befores: list[Callable[[], Mapping[str, Any]]] = []
+        self._order_moved = asyncio.Event()
         desk.candles.finished.subscribe(self._finished)
         desk.feed.changes.subscribe(self._feed_changed)
+        desk.orders.changes.subscribe(lambda _: self._order_moved.set())
 
     def open_tab(self) -> Live:
         tab = Live(self._desk, self._sheet)
@@ -510,12 +521,22 @@ class Pulse:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
+            self._order_moved.clear()
             try:
                 await self.beat()
             except Exception:
                 log.exception("a refresh of the pages failed")
-            due = max(due + REFRESH, loop.time())
-            await asyncio.sleep(due - loop.time())
+            if (now := loop.time()) >= due:
+                due = max(due + self._every, now)
+            await asyncio.sleep(SOON)
+            await self._order_moves(until=due)
+
+    async def _order_moves(self, *, until: float) -> None:
+        """Wait for news of an order, and the rest of its burst; at most till a time of the loop."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await self._order_moved.wait()
+                await asyncio.sleep(SOON)
 
     async def beat(self) -> None:
         """Refresh once. A tab that fails is logged and does not stop the others."""

@@ -336,6 +336,23 @@ async def test_an_instrument_that_a_page_opens_later_gets_its_past() -> None:
     assert len(pit.broker.asked) == 1  # a page that is reloaded costs nothing
 
 
+async def test_an_instrument_that_is_left_while_it_is_fetched_is_kept_and_forgotten() -> None:
+    pit = await quiet()
+    pit.broker.meanwhile = pit.desk.subscriptions.hold("page", [TCS], Mode.FULL)
+    await pit.filling.run()
+    assert [key for key, _, _ in pit.broker.asked] == [TCS]
+    assert pit.store.kept[TCS]
+
+    pit.broker.meanwhile = lambda: None
+    pit.clock.advance(2)
+    pit.desk.subscriptions.hold("another page", [NIFTY], Mode.FULL)
+    pit.feed.comes_back()
+    pit.gap(200, 95)
+    await pit.filling.run()
+
+    assert pit.told.filled  # no error of the one before makes it wait
+
+
 @pytest.mark.parametrize(
     ("start", "end", "seconds"),
     [

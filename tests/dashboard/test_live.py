@@ -1,5 +1,6 @@
 """The patches: only what changed, nothing for a tab that sleeps, all of it when it comes back."""
 
+import asyncio
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from nicegui.testing import User
 
 from dashboard.live import UNACKNOWLEDGED, Live, Patch, Pulse, Since
 from dashboard.sheet import Sheet
+from tests.dashboard.dealing import deal
 from tests.dashboard.fakes import CALL, NIFTY
 from tests.dashboard.scripted_watch import latencies
 from tests.ticks import T0, batch, tick
@@ -371,6 +373,30 @@ async def test_what_waits_for_a_tab_that_is_behind_is_measured_when_it_is_sent(
     [(took, times)] = measured(desk).items()
     assert took == pytest.approx(2_000, rel=0.03)
     assert times == 1
+
+
+async def test_news_of_an_order_does_not_wait_for_the_next_refresh(user: User, desk: Desk) -> None:
+    client = await user.open("/status")
+    sent: asyncio.Queue[Patch] = asyncio.Queue()
+
+    async def emit(client_id: str, patch: Patch) -> None:
+        if client_id == client.id:
+            sent.put_nowait(patch)
+
+    with client:
+        pulse = Pulse(desk, Sheet(desk.market_data, desk.world), emit, every=3600)
+        live = pulse.open_tab()
+        orders = live.group(lambda: {"orders": str(len(desk.orders.orders()))}, fast=True)
+        shown = orders.cell("orders")
+    Browser(live, pulse, []).says("ready")
+    running = asyncio.create_task(pulse.run())
+    async with asyncio.timeout(20):
+        await sent.get()
+        await deal(desk, 75, 100.0)
+        patch = await sent.get()
+    running.cancel()
+
+    assert patch["c"] == [(shown.id, "1")]
 
 
 async def test_a_sleep_that_makes_a_price_older_is_no_new_price(
