@@ -158,6 +158,15 @@ class MarketLine(Line, ABC):
         self.trade(int(time), bits >> 8)
         return TRADE_AND_BOOK
 
+    def catch_up(self, time: float) -> None:
+        """Trade at a book of now, as all that was left out would have ended.
+
+        With the last trade of long ago beside it, a market order's protection would hold it back.
+        """
+        self.move_book(self.fair(time))
+        self.time = time
+        self.trade(int(time), self.random.getrandbits(24))
+
 
 class IndexLine(MarketLine):
     """An index: a number that is published, without orders or trades."""
@@ -180,6 +189,9 @@ class IndexLine(MarketLine):
         price = self.rupees(round(self.fair(time) * 100 / self.tick))
         print_trade(self.quote, price, 0, int(time))
         return INDEX_TICK
+
+    def catch_up(self, time: float) -> None:
+        self.change(time)
 
     def new_day(self, day: int) -> None:
         roll_day(self.quote, day)
@@ -272,6 +284,10 @@ class OptionLine(FutureLine):
             self.show(self._sigma, self._valued)
             return TRADE_AND_GREEKS
         return part
+
+    def catch_up(self, time: float) -> None:
+        super().catch_up(time)
+        self.show(self._sigma, self._valued)
 
     def width(self, ticks: float) -> int:
         """Return the spread: a tick for what is cheap, wide for what is deep in the money."""
@@ -374,7 +390,7 @@ class RandomMarket:
         line = self._by_key[key]
         if self._is_open is None or self._trades(line, self._now):
             self._weather.at(self._now)
-            line.change(self._now)
+            line.catch_up(self._now)
 
     def _trades(self, line: MarketLine, at: int) -> bool:
         segment, minute = line.instrument.segment, at // 60_000
