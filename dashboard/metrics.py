@@ -123,6 +123,8 @@ def _storage(desk: Desk) -> Iterator[Metric]:
     yield gauge("vigil_storage_lag_seconds", "Age of the oldest row that waits.", stats.lag)
     yield counter("vigil_storage_rows", "Rows written.", stats.rows)
     yield counter("vigil_storage_rows_dropped", "Rows lost to a full queue.", stats.dropped)
+    left_out = "Orders, fills and baskets that no database would take."
+    yield counter("vigil_storage_facts_left_out", left_out, stats.left_out)
     yield counter("vigil_storage_batches", "Commits.", stats.batches)
     yield counter("vigil_storage_errors", "Failed writes.", stats.errors)
     yield gauge("vigil_storage_database_bytes", "Size of the file.", stats.database_bytes)

@@ -27,7 +27,7 @@ class Backlog(Generic[T]):
 
     While the disk is full or locked they wait in memory, and are written as soon as it is not.
     Whatever is submitted to the Writer after `add` finds them written. One that no database would
-    accept is left out, logged and counted, so that it does not keep back the others.
+    accept is left out, logged and counted by the Writer, so that it does not keep back the others.
     """
 
     def __init__(
@@ -45,7 +45,6 @@ class Backlog(Generic[T]):
         self._items: deque[tuple[float, T]] = deque()
         self._asked = False
         self._told = False
-        self.refused = 0
 
     def add(self, item: T) -> None:
         """Belongs to one thread, that of the loop; costs it some microseconds."""
@@ -130,7 +129,7 @@ class Backlog(Generic[T]):
         written, left_out = promise.result()
         for _ in range(written):
             self._items.popleft()
-        self.refused += left_out
+        self._writer.leave_out(left_out)
         if self._told and not self._items:
             self._told = False
             log.warning("storage: all %s that waited are on the disk now", self._what)

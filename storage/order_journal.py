@@ -105,11 +105,6 @@ class DatabaseOrderJournal:
         """Facts that are in memory only; above zero for longer than a moment means trouble."""
         return self._backlog.waiting
 
-    @property
-    def refused(self) -> int:
-        """Facts that no database would accept; each is in the log."""
-        return self._backlog.refused
-
     # Before anything is sent
 
     async def open_intents(self, orders: Sequence[Order]) -> list[Order]:

@@ -162,6 +162,7 @@ class StorageStats:
     last_commit_ms: float | None
     database_bytes: int
     wal_bytes: int
+    left_out: int = 0  # orders, fills and baskets that no database would take
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,8 +96,9 @@ def test_all_rules_of_the_issue_are_there() -> None:
     wanted = {
         "no_prices", "stale_position", "low_uptime", "low_message_rate", "high_error_rate",
         "feed_refused", "stream_down", "token_ending", "decode_errors", "inbox_overflow",
-        "storage_behind", "disk", "order_unanswered", "books_differ", "books_unread", "clock_skew",
-        "loop_lag", "missed_jobs", "undeliverable", "unresolved_basket",
+        "storage_behind", "record_incomplete", "disk", "order_unanswered", "books_differ",
+        "books_unread", "clock_skew", "loop_lag", "missed_jobs", "undeliverable",
+        "unresolved_basket",
     }  # fmt: skip
 
     assert wanted <= set(FILES)
@@ -513,6 +514,14 @@ def test_ticks_that_found_no_room(sight: Sight) -> None:
         found.key
         != find("storage_behind", replace(sight, storage=replace(sight.storage, lag=9.0)))[0].key
     )
+
+
+def test_facts_that_no_database_takes(sight: Sight, night: Sight) -> None:
+    assert find("record_incomplete", sight) == []
+    for seen in (sight, night):
+        found = only(find("record_incomplete", replace(seen, storage_left_out=1)))
+        assert found.what == "1 fact of orders could not be written within a minute"
+        assert found.at_once
 
 
 @pytest.mark.parametrize(

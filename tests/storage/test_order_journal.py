@@ -250,7 +250,7 @@ async def test_half_a_character_does_not_keep_a_rejection_back(
     assert (kept.status, kept.message) == (OrderStatus.REJECTED, words)
     for told in (kept.steps[-1], kept.children[0]):
         assert (told.message, told.raw_status) == (words, words)
-    assert journal.refused == 0
+    assert writer.stats().left_out == 0
     alerts = DatabaseAlertJournal(database, writer, world="simulated broker", is_mock=True)
     (news,) = await alerts.order_news()
     alerts.close()
@@ -361,7 +361,7 @@ def test_whatever_is_kept_comes_back_exactly(
 
     assert sorted(kept, key=lambda o: o.id) == sorted(orders, key=lambda o: o.id)
     assert kept_fills == executions
-    assert journal.refused == 0
+    assert writer.stats().left_out == 0
 
 
 def _unlike_any_other(order: Order, name: str) -> Order:
@@ -424,7 +424,7 @@ async def test_d01_kept_orders_wait_for_a_lock_however_long_it_is_held(
 
 
 async def test_one_that_no_database_accepts_does_not_keep_back_the_others(
-    journal: DatabaseOrderJournal, path: Path, caplog: pytest.LogCaptureFixture
+    journal: DatabaseOrderJournal, writer: Writer, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with locked(path):  # so that all of them share a transaction
         journal.keep(intent("a"))
@@ -436,7 +436,7 @@ async def test_one_that_no_database_accepts_does_not_keep_back_the_others(
 
     assert [order.request.nonce for order in kept] == ["a", "c"]
     assert await journal.fills(since=MORNING) == [fill()]
-    assert journal.refused == 1
+    assert writer.stats().left_out == 1
     assert "cannot be written" in caplog.text
 
 
