@@ -373,13 +373,13 @@ class Teller:
         reminder.count += 1
         wait = REMIND_AFTER[min(reminder.count, len(REMIND_AFTER) - 1)]
         reminder.next_at = self._clock.monotonic() + wait
-        since = f"since {words.moment(alert.at, now)} IST, and nobody has acknowledged it"
+        told = f"told at {words.moment(alert.at, now)} IST, and nobody has acknowledged it"
         return replace(
             alert,
             occasion=Occasion.REMIND,
             at=now,
             title=f"{alert.title} (reminder {reminder.count})",
-            lines=(*alert.lines, since),
+            lines=(*alert.lines, told),
             once="",
             id=0,
             times=1,

@@ -167,7 +167,7 @@ async def test_critical_is_repeated_until_it_is_acknowledged() -> None:
     reminders = [told for told in room.shown if told.occasion is Occasion.REMIND]
     assert [(told.at - NOON).total_seconds() for told in reminders] == [60, 360, 1260]
     assert reminders[0].title == "NAKED LEG (reminder 1)"
-    assert "since 12:00:00 IST, and nobody has acknowledged it" in reminders[0].lines
+    assert "told at 12:00:00 IST, and nobody has acknowledged it" in reminders[0].lines
     assert len(room.journal.post("telegram")) == 4
     assert len(room.teller.unacknowledged()) == 1
 
