@@ -131,7 +131,7 @@ CANARIES: Final = ("NSE_INDEX|Nifty 50", "NSE_INDEX|Nifty Bank")
 LIBRARIES: Final = ("nicegui", "sqlmodel", "apscheduler", "websocket-client", "protobuf")
 SHUTDOWN: Final = 2.0  # seconds for what waits for a broker; the disk has what it needs to go on
 OPEN_FILES: Final = 8_192  # programs may hold 1,200 sockets, and some systems begin with 256
-ACCOUNTS_AFTER: Final = timedelta(seconds=1)  # after a fill, or a new token
+ACCOUNTS_AFTER: Final = 1.0  # seconds after a fill, or a new token
 HOURS_EVERY: Final = 10  # minutes
 TIDY: Final = 30.0  # seconds
 CALENDAR_DAYS: Final = 8  # of the broker's timings, today included
@@ -273,6 +273,8 @@ class Vigil:
     def __init__(self, settings: Settings, log_book: logs.LogBook | None = None) -> None:
         self._settings = settings
         self.log_book = log_book
+        self._accounts_soon: asyncio.TimerHandle | None = None
+        self._accounts_check: asyncio.Task[None] | None = None
         self._undo = ExitStack()
         self.simulator_time: SimulatorTime | None = None  # of one in another process
         try:
@@ -736,6 +738,7 @@ class Vigil:
         for feed in self.portfolio_feeds.values():
             feed.start()
             self._undo.callback(feed.stop)
+        self._undo.callback(self._stop_checking)  # first: what ends says fills no more
 
     def _on_fills(self, _: OrderFills) -> None:
         """Ask soon what there is to spend now."""
@@ -749,12 +752,21 @@ class Vigil:
             self._check_accounts_soon()
 
     def _check_accounts_soon(self) -> None:
-        """Of many reasons within a second, once, after the last."""
+        """Of many reasons within a second, once, after the last; fills come in bursts."""
         if self.desk.progress.stage == "ready":
-            at = datetime.now(UTC) + ACCOUNTS_AFTER
-            self.scheduler.add_job(
-                self.accounts.check, "date", run_date=at, id="accounts soon", replace_existing=True
-            )
+            if self._accounts_soon is not None:
+                self._accounts_soon.cancel()
+            loop = asyncio.get_running_loop()
+            self._accounts_soon = loop.call_later(ACCOUNTS_AFTER, self._check_accounts)
+
+    def _check_accounts(self) -> None:
+        self._accounts_check = asyncio.get_running_loop().create_task(self.accounts.check())
+        self._accounts_check.add_done_callback(_tell_failure)
+
+    def _stop_checking(self) -> None:
+        for soon in (self._accounts_soon, self._accounts_check):
+            if soon is not None:
+                soon.cancel()
 
     def _on_account(self, state: AccountState) -> None:
         """Let no price pass for live that comes to an account which is signed out."""

@@ -35,7 +35,7 @@ class SubscriptionBook:
         self.changes: Signal[Wanted] = Signal("subscriptions")
         self._holds: dict[int, Hold] = {}
         self._serial = 0
-        self._told = self.wanted()
+        self._told = self._sum()
 
     def hold(
         self, holder: str, instrument_keys: Iterable[str], mode: Mode, *, deep: bool = False
@@ -43,16 +43,20 @@ class SubscriptionBook:
         """Want these instruments until the returned undo is called, once or more often."""
         self._serial += 1
         serial = self._serial
-        self._holds[serial] = Hold(holder, frozenset(instrument_keys), mode, deep)
-        self._tell()
+        self._holds[serial] = held = Hold(holder, frozenset(instrument_keys), mode, deep)
+        self._tell(held.instrument_keys)
 
         def release() -> None:
-            if self._holds.pop(serial, None) is not None:
-                self._tell()
+            if (gone := self._holds.pop(serial, None)) is not None:
+                self._tell(gone.instrument_keys)
 
         return release
 
     def wanted(self) -> Wanted:
+        """Return the sum; the same object until it changes, and nobody may change it."""
+        return self._told
+
+    def _sum(self) -> Wanted:
         modes: dict[str, Mode] = {}
         deep: set[str] = set()
         for hold in self._holds.values():
@@ -67,8 +71,14 @@ class SubscriptionBook:
     def holds(self) -> list[Hold]:
         return list(self._holds.values())
 
-    def _tell(self) -> None:
-        wanted = self.wanted()
-        if wanted != self._told:
-            self._told = wanted
-            self.changes.emit(wanted)
+    def _tell(self, touched: frozenset[str]) -> None:
+        """Tell the sum if it is another one: an order's hold alone is no reason to add up all."""
+        if not all(map(self._is_told, touched)):
+            self._told = self._sum()
+            self.changes.emit(self._told)
+
+    def _is_told(self, key: str) -> bool:
+        holds = [hold for hold in self._holds.values() if key in hold.instrument_keys]
+        mode = max((hold.mode for hold in holds), key=lambda mode: mode.rank, default=None)
+        deep = any(hold.deep for hold in holds)
+        return mode is self._told.modes.get(key) and deep is (key in self._told.deep)
