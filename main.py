@@ -183,6 +183,7 @@ def serve(vigil: "Vigil", settings: Settings) -> None:
         message_history_length=200,
         tailwind=False,  # its compiler in the browser costs more than our few styles
         binding_refresh_interval=None,  # live numbers travel as patches, nothing is bound
+        log_config=None,  # else the server prints past the redactor and the pages' last lines
         ws_per_message_deflate=False,  # three tabs with 1,000 cells: 3 % of a core for loopback
     )
 

@@ -203,8 +203,11 @@ class GapFilling:
             self._day = (today, 0)
         due = [key for key, at in self._new.items() if at <= _ms(now)]
         for key in self._in_order(due)[:AT_ONCE]:
-            again = self._new.pop(key) > 0
-            if key not in self._came or not (again or self._has_a_past(key, today)):
+            asked = self._new.pop(key, None)  # none if it was left while another was fetched
+            if asked is None or key not in self._came:
+                continue
+            again = asked > 0
+            if not again and not self._has_a_past(key, today):
                 continue
             self._day = (today, self._day[1] + 1)
             try:

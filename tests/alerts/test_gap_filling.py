@@ -16,7 +16,7 @@ from alerts.gap_filling import (
     session_seconds,
 )
 from tests.alerts.scripted_feeds import MORNING, Bench
-from tests.dashboard.fakes import NIFTY, RELIANCE, TCS, WEEKDAYS
+from tests.dashboard.fakes import CALL, NIFTY, PUT, RELIANCE, TCS, WEEKDAYS
 from trading.errors import BadRequest, RateLimited, Retryable, VigilError
 from trading.hours import IST, TradingHours
 from trading.model import Candle, Gap, Mode
@@ -351,6 +351,16 @@ async def test_an_instrument_that_is_left_while_it_is_fetched_is_kept_and_forgot
     await pit.filling.run()
 
     assert pit.told.filled  # no error of the one before makes it wait
+
+
+async def test_one_that_is_left_while_another_is_fetched_is_passed_over() -> None:
+    pit = await quiet()
+    pit.desk.subscriptions.hold("page", [TCS, PUT], Mode.FULL)
+    pit.broker.meanwhile = pit.desk.subscriptions.hold("another page", [CALL], Mode.FULL)
+    await pit.filling.run()
+
+    assert [key for key, _, _ in pit.broker.asked] == [TCS, PUT]
+    assert pit.store.kept.keys() == {TCS, PUT}
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,15 @@ def test_no_answer_may_be_framed_or_kept(inside: Served) -> None:
             assert "access-control-allow-origin" not in headers
 
 
+def test_what_the_server_itself_says_passes_the_redactor(desk: Served) -> None:
+    with socket.create_connection(("127.0.0.1", desk.place.port), timeout=5) as line:
+        line.sendall(b"this is not HTTP\r\n\r\n")
+        line.recv(1000)
+
+    said = "WARNING uvicorn.error: Invalid HTTP request"
+    desk.until(lambda: said in desk.log, said, within=5)
+
+
 def test_no_secret_leaves_the_process(inside: Served, exchange: Exchange) -> None:
     """Last of this desk: it is refused, misled and cut off, then everything it left is read."""
     exchange.fault("handshake", how="wrong_accept")  # met once authorising works again
