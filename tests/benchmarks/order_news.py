@@ -102,7 +102,7 @@ def _to_the_page(hand: Hand, page: Page, orders: int) -> Figure:
     rows = page.locator(".v-order").count()
     beside = (
         f"p50 {share(late, 0.5):.0f}, most {max(late):.0f} ms of {len(late)} fills, of it the wait "
-        f"for the next refresh up to 250 ms; {cost:.0f} ms of the browser an order; {load()}"
+        f"for the rest of a burst 50 to 100 ms; {cost:.0f} ms of the browser an order; {load()}"
     )
     name = f"order update to a cell of the page p99, up to {rows} rows"
     return below(name, share(late, 0.99), "ms", 350, reference=beside)
