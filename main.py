@@ -734,12 +734,12 @@ class Vigil:
         gc.freeze()  # what is here now stays: no need to look at it again and again
 
     def _start_feeds(self) -> None:
+        self._undo.callback(self._stop_checking)  # once they have stopped: till then fills come
         self.feed.start()
         self._undo.callback(self._stop_feed)
         for feed in self.portfolio_feeds.values():
             feed.start()
             self._undo.callback(feed.stop)
-        self._undo.callback(self._stop_checking)  # first: what ends says fills no more
 
     def _on_fills(self, _: OrderFills) -> None:
         """Ask soon what there is to spend now."""

@@ -1,3 +1,7 @@
+import random
+from collections.abc import Callable
+from itertools import pairwise
+
 from trading.model import Mode
 from trading.subscriptions import SubscriptionBook, Wanted
 
@@ -33,3 +37,28 @@ def test_one_subscription_serves_every_holder_and_a_second_release_is_harmless()
     assert book.wanted().modes == {A: Mode.FULL}
     assert changes == [book.wanted()]
     assert [hold.holder for hold in book.holds()] == ["tab 2"]
+
+
+def test_whatever_comes_and_goes_the_sum_is_that_of_what_is_held() -> None:
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    keys = [f"NSE_FO|{n}" for n in range(6)]
+    book = SubscriptionBook()
+    told: list[Wanted] = [book.wanted()]
+    book.changes.subscribe(told.append)
+    releases: list[Callable[[], None]] = []
+    for step in range(1_000):
+        if releases and rng.random() < 0.5:
+            releases.pop(rng.randrange(len(releases)))()
+        else:
+            some = rng.sample(keys, rng.randrange(4))
+            mode = rng.choice([Mode.LTPC, Mode.FULL])
+            releases.append(book.hold(f"h{step}", some, mode, deep=rng.random() < 0.3))
+
+        held = book.holds()
+        of = {k: [h.mode for h in held if k in h.instrument_keys] for k in keys}
+        modes = {k: max(ms, key=lambda mode: mode.rank) for k, ms in of.items() if ms}
+        deep = frozenset(k for h in held if h.deep for k in h.instrument_keys)
+        assert book.wanted() == told[-1] == Wanted(modes, deep)
+    assert all(before != after for before, after in pairwise(told))
