@@ -263,7 +263,7 @@ def _once(
 def _tell_failure(task: asyncio.Task[None]) -> None:
     """Log why a task ended that should not: nobody waits for it, so nobody would ever hear."""
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("a part of the desk ended", exc_info=error)
+        log.error("a part of the desk failed", exc_info=error)
 
 
 class Vigil:
@@ -761,6 +761,9 @@ class Vigil:
             self._accounts_soon = loop.call_later(ACCOUNTS_AFTER, self._check_accounts)
 
     def _check_accounts(self) -> None:
+        if self._accounts_check is not None and not self._accounts_check.done():
+            self._check_accounts_soon()  # a broker that answers slowly is not asked in a queue
+            return
         self._accounts_check = asyncio.get_running_loop().create_task(self.accounts.check())
         self._accounts_check.add_done_callback(_tell_failure)
 

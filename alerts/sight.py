@@ -140,7 +140,6 @@ class Sight:
     books: tuple[Books, ...] = ()
     baskets: tuple[Basket, ...] = ()  # those that call for a person
     storage_dropped: int = 0  # rows of the last minute
-    storage_left_out: int = 0  # orders, fills and baskets of the last minute
     disk_free: int | None = None  # bytes
     jobs: tuple[JobHealth, ...] = ()
     channels: tuple[ChannelSight, ...] = ()
@@ -343,7 +342,6 @@ class Lookout:
             books=books,
             baskets=tuple(basket for basket in desk.baskets.all() if basket.alarming),
             storage_dropped=self._growth.of("storage", storage.dropped, monotonic),
-            storage_left_out=self._growth.of("left out", storage.left_out, monotonic),
             disk_free=self._disk_free(monotonic),
             jobs=tuple(self._sources.jobs()),
             channels=self._channels(monotonic),

@@ -96,6 +96,7 @@ def storage_facts(stats: StorageStats) -> Facts:
         "lag": fmt.age(stats.lag),
         "rows": fmt.whole(stats.rows),
         "dropped": fmt.whole(stats.dropped),
+        "left_out": fmt.whole(stats.left_out),
         "errors": fmt.whole(stats.errors),
         "commit": fmt.milliseconds(stats.last_commit_ms),
         "database": fmt.data_size(stats.database_bytes),

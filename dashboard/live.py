@@ -480,7 +480,9 @@ class Live(Element, component="components/live.js"):
 
 
 class Pulse:
-    """Refreshes all open tabs from one look at the cache: four times a second, orders sooner."""
+    """Refreshes all open tabs from one look at the cache: each quarter second, and soon after
+    news of an order.
+    """
 
     def __init__(
         self,

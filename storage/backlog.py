@@ -129,7 +129,8 @@ class Backlog(Generic[T]):
         written, left_out = promise.result()
         for _ in range(written):
             self._items.popleft()
-        self._writer.leave_out(left_out)
+        if left_out:
+            self._writer.leave_out(left_out)
         if self._told and not self._items:
             self._told = False
             log.warning("storage: all %s that waited are on the disk now", self._what)

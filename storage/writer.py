@@ -89,7 +89,7 @@ class Writer:
         self._held: list[Frame] = []
         self._state, self._reason = StorageState.OK, ""
         self._rows = self._discarded = self._refused = self._batches = self._errors = 0
-        self._left_out = 0
+        self._left_out, self._left_out_lock = 0, threading.Lock()
         self._checkpointed = 0
         self._commit_ms: float | None = None
         self._disk, self._seen = Disk(database.path, reserve=reserve), DiskLook()
@@ -152,8 +152,9 @@ class Writer:
         return record.future
 
     def leave_out(self, facts: int) -> None:
-        """Count facts that whoever submitted them had to leave out; from the promise's callback."""
-        self._left_out += facts
+        """Count facts that whoever submitted them had to leave out; from any thread."""
+        with self._left_out_lock:
+            self._left_out += facts
 
     def flush(self, timeout: float = 10.0) -> None:
         """Block until nothing waits any more; raise TimeoutError if something still does."""

@@ -8,14 +8,14 @@ from trading.health import Component, Finding, Severity
 
 
 def check(sight: Sight) -> Iterator[Finding]:
-    if sight.storage_left_out > 0:
-        what = count(sight.storage_left_out, "fact")
+    """Find it until the desk is started again: what the disk lacks is not mended by waiting."""
+    if sight.storage.left_out > 0:
         yield Finding(
             rule="record_incomplete",
             component=Component.STORAGE,
             severity=Severity.WARNING,
-            what=f"{what} of orders could not be written within a minute",
-            meaning="On screen they are right; after a restart only the broker's book has them",
-            act="Compare Orders and Positions with your broker; the log says which they are",
+            what=f"{count(sight.storage.left_out, 'fact')} of orders or baskets not on disk",
+            meaning="Shown now, but gone after a restart, and maybe no message was sent of it",
+            act="Note open orders and baskets before you restart; the log says which it is",
             at_once=True,
         )

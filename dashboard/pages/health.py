@@ -28,6 +28,7 @@ STORAGE: Final = (
     ("Lag", "lag"),
     ("Rows written", "rows"),
     ("Rows dropped", "dropped"),
+    ("Orders, fills, baskets left out", "left_out"),
     ("Errors", "errors"),
     ("Last commit", "commit"),
     ("Database", "database"),

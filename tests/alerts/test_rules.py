@@ -519,8 +519,9 @@ def test_ticks_that_found_no_room(sight: Sight) -> None:
 def test_facts_that_no_database_takes(sight: Sight, night: Sight) -> None:
     assert find("record_incomplete", sight) == []
     for seen in (sight, night):
-        found = only(find("record_incomplete", replace(seen, storage_left_out=1)))
-        assert found.what == "1 fact of orders could not be written within a minute"
+        storage = replace(seen.storage, left_out=1)
+        found = only(find("record_incomplete", replace(seen, storage=storage)))
+        assert found.what == "1 fact of orders or baskets not on disk"
         assert found.at_once
 
 
