@@ -17,7 +17,7 @@ from alerts.phone import SimulatedPhone
 from feeds.upstox.simulated_faults import SimulatedFaults
 from simulator.telegram_chat import OWNER, TOKEN
 from simulator.telegram_markup import plain
-from tests.faults.watching import lateness
+from tests.lateness import lateness
 from tests.rig import Rig, running
 from trading.errors import Denied, Retryable
 from trading.health import (

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 
 from tests.dashboard.test_browser import (
     CHROMIUM,
@@ -97,10 +97,8 @@ async def test_an_open_incident_and_a_drill_count_on(page: Page, server: Server)
     lasting = page.locator(".h-incident .va:visible").first
     age = await lasting.inner_text()
 
-    await asyncio.sleep(1.6)
-
-    assert await page.locator(".h-stopwatch:visible").inner_text() != before
-    assert await lasting.inner_text() != age
+    await expect(page.locator(".h-stopwatch:visible")).not_to_have_text(before, timeout=10_000)
+    await expect(lasting).not_to_have_text(age, timeout=10_000)
 
 
 @pytest.mark.parametrize(

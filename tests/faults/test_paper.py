@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from settings import Paper
 from tests.faults.dealing import ACCOUNT, Dealing, dealing
@@ -9,6 +10,9 @@ from tests.faults.scene import quiet_for
 from trading.model import Mode
 from trading.order import OrderStatus, OrderType, Side
 from trading.trust import STALE_AFTER
+
+# by day: in the last quarter of an hour before midnight intraday orders are squared off
+DAY: dict[str, Any] = {"execution": "paper", "start": "2024-06-26T11:00"}
 
 
 def quote_calls(desk: Dealing) -> int:
@@ -28,7 +32,7 @@ async def held_price(desk: Dealing) -> None:
 
 
 async def test_a_paper_order_is_filled_at_the_market_and_nothing_is_sent(tmp_path: Path) -> None:
-    async with dealing(tmp_path, execution="paper") as desk:
+    async with dealing(tmp_path, **DAY) as desk:
         await held_price(desk)
         order = await desk.buy(2)
         done = await desk.becomes(order, OrderStatus.FILLED)
@@ -42,7 +46,7 @@ async def test_a_paper_order_is_filled_at_the_market_and_nothing_is_sent(tmp_pat
 
 
 async def test_a_paper_account_is_the_same_after_a_restart(tmp_path: Path) -> None:
-    async with dealing(tmp_path, execution="paper") as desk:
+    async with dealing(tmp_path, **DAY) as desk:
         await held_price(desk)
         bought = await desk.becomes(await desk.buy(2), OrderStatus.FILLED)
         sold = await desk.buy(1, side=Side.SELL, reduces=True)
@@ -51,7 +55,7 @@ async def test_a_paper_account_is_the_same_after_a_restart(tmp_path: Path) -> No
         await asyncio.sleep(0.2)
         before, funds = desk.held(), await desk.vigil.papers[ACCOUNT].funds()
         realised = desk.desk.positions.total(ACCOUNT).realised
-    async with dealing(tmp_path, execution="paper") as desk:
+    async with dealing(tmp_path, **(DAY | {"start": "2024-06-26T11:05"})) as desk:
         assert desk.held() == before
         assert desk.desk.positions.total(ACCOUNT).realised == realised
         assert await desk.vigil.papers[ACCOUNT].funds() == funds
@@ -63,7 +67,7 @@ async def test_a_paper_account_is_the_same_after_a_restart(tmp_path: Path) -> No
 async def test_s04_a_stale_price_fills_nothing_a_polled_one_does_and_ticks_take_over_again(
     tmp_path: Path,
 ) -> None:
-    async with dealing(tmp_path, execution="paper") as desk:
+    async with dealing(tmp_path, **DAY) as desk:
         await held_price(desk)
         desk.fault("stall")
         await asyncio.sleep(STALE_AFTER)
@@ -81,7 +85,7 @@ async def test_s04_a_stale_price_fills_nothing_a_polled_one_does_and_ticks_take_
 
 
 async def test_s04_with_the_fallback_off_a_stale_price_fills_nothing(tmp_path: Path) -> None:
-    async with dealing(tmp_path, execution="paper", paper=Paper(fallback=False)) as desk:
+    async with dealing(tmp_path, **DAY, paper=Paper(fallback=False)) as desk:
         await held_price(desk)
         desk.fault("stall")
         await asyncio.sleep(STALE_AFTER + 0.5)
@@ -90,7 +94,7 @@ async def test_s04_with_the_fallback_off_a_stale_price_fills_nothing(tmp_path: P
 
 
 async def test_fills_from_quotes_alone_need_no_tick(tmp_path: Path) -> None:
-    async with dealing(tmp_path, execution="paper", paper=Paper(prices="polling")) as desk:
+    async with dealing(tmp_path, **DAY, paper=Paper(prices="polling")) as desk:
         order = await desk.buy(1)
         await desk.becomes(order, OrderStatus.FILLED, within=8)
         assert quote_calls(desk) > 0

@@ -17,7 +17,7 @@ from trading.trust import LIVE_WITHIN, STALE_AFTER, Trust
 async def test_f25_an_instrument_that_only_moves_its_book_keeps_an_ageing_price(
     tmp_path: Path,
 ) -> None:
-    async with scene(tmp_path, feed=PATIENT) as desk:
+    async with scene(tmp_path, feed=PATIENT, rate=1000.0) as desk:
         silent = desk.watched[0]
         price = desk.last(silent).ltp
         desk.exchange.faults.set("omit_ltpc", keys=frozenset({silent}))
@@ -26,14 +26,14 @@ async def test_f25_an_instrument_that_only_moves_its_book_keeps_an_ageing_price(
         tick, now = desk.last(silent), desk.desk.clock.monotonic()
         assert now - tick.book_received < 1.0 < now - tick.price_received
         assert desk.trust(silent) is Trust.QUIET
-        assert desk.trust(NIFTY) is Trust.LIVE
         assert price > 0
         assert desk.shown(silent) == fmt.price(tick.ltp)
-        assert desk.shown(silent, "bid") == fmt.price(tick.bid)
+        assert desk.shown(silent, "bid") == fmt.price(desk.last(silent).bid)
+        await desk.until(lambda: desk.trust(NIFTY) is Trust.LIVE, within=5)  # it may be quiet
 
 
 async def test_f25_books_without_any_price_make_every_price_stale_in_time(tmp_path: Path) -> None:
-    async with scene(tmp_path, feed=PATIENT) as desk:
+    async with scene(tmp_path, feed=PATIENT, rate=1000.0) as desk:
         desk.exchange.faults.set("omit_ltpc")
         began = desk.desk.clock.monotonic()
         await desk.until(lambda: desk.light is Level.STALE, within=STALE_AFTER + 0.5)
@@ -67,7 +67,7 @@ async def test_f26_a_price_that_cannot_be_is_refused_and_the_last_good_one_ages(
             tick = desk.last(bad)
 
             assert desk.shown(bad) == fmt.price(tick.ltp) != fmt.DASH
-            assert tick.price_received - heard < 0.2  # one that was under way
+            assert tick.price_received - heard < 1.0  # one that was under way
             assert desk.health["status"] == "ok"
             desk.exchange.faults.clear()
             await desk.until(lambda: desk.last(bad).price_received > heard + 0.2, within=2)  # noqa: B023

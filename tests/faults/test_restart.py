@@ -123,7 +123,7 @@ async def test_an_order_on_its_way_arrives_after_the_restart(tmp_path: Path) -> 
 async def test_a_new_desk_shows_positions_at_once(tmp_path: Path) -> None:
     """product.md D1: simulated positions within 3 s of the first start."""
     began = time.monotonic()
-    async with dealing(tmp_path, opening=True) as desk:
+    async with dealing(tmp_path, opening=True, instruments=500) as desk:
         await desk.until(lambda: len(desk.held()) == 3, within=3)
         took = time.monotonic() - began
         await desk.agrees()
@@ -132,7 +132,7 @@ async def test_a_new_desk_shows_positions_at_once(tmp_path: Path) -> None:
         assert all(p.carried and p.is_mock for p in desk.positions())
         await desk.until(lambda: desk.desk.positions.total(ACCOUNT).complete, within=5)
         held = desk.held()
-    async with dealing(tmp_path, opening=True) as desk:
+    async with dealing(tmp_path, opening=True, instruments=500) as desk:
         await desk.agrees()
         assert desk.held() == held
     print(f"positions after {took:.1f} s")

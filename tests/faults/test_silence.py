@@ -16,6 +16,7 @@ from tests.faults.scene import (
     quiet_for,
     scene,
 )
+from tests.lateness import lateness
 from trading.ports import FeedState
 from trading.trust import STALE_AFTER, Trust
 
@@ -25,9 +26,11 @@ QUOTES = "/v2/market-quote/quotes"
 async def stalls(desk: Scene, fault: str, **parameters: Any) -> None:
     """Inject the fault and see it found out in time, told once and shown."""
     before = desk.last(NIFTY).price_received
-    desk.exchange.faults.set(fault, **parameters)
-    await desk.told(FeedState.STALLED, within=DETECTED)
+    async with lateness() as late:
+        desk.exchange.faults.set(fault, **parameters)
+        took = await desk.told(FeedState.STALLED, within=DETECTED + 2)
 
+    assert took <= DETECTED + 2 * late.worst
     assert desk.desk.clock.monotonic() - before > STALL
     assert desk.changes[0].before is FeedState.LIVE
     assert desk.health["status"] == "degraded"
@@ -62,7 +65,7 @@ async def test_f01_a_feed_that_only_pongs_is_stalled_shown_as_stale_and_comes_ba
 
         heard = desk.desk.market_data.heard_age()
         assert heard is not None
-        assert STALE_AFTER < heard < STALE_AFTER + 0.5
+        assert STALE_AFTER < heard < STALE_AFTER + 1.5
         assert {desk.trust(key) for key in (NIFTY, future)} == {Trust.STALE}
         assert desk.shown(future) != "—"  # the last price, marked as old, not a dash
         assert 1 <= desk.authorised() - calls <= 4  # no storm: each new socket had its time
@@ -86,8 +89,8 @@ async def test_f02_heartbeats_without_prices_are_no_prices(tmp_path: Path) -> No
 
 
 async def test_f03_a_market_that_closes_is_left_alone(tmp_path: Path) -> None:
-    async with scene(tmp_path, start="2024-06-27T15:29:00", speed=60.0) as desk:
-        await desk.until(lambda: desk.light is Level.CLOSED, within=4)
+    async with scene(tmp_path, start="2024-06-27T15:23:00", speed=60.0) as desk:
+        await desk.until(lambda: desk.light is Level.CLOSED, within=12)
         desk.changes.clear()
         await quiet_for(2 * STALL, lambda: desk.state is FeedState.LIVE)
 

@@ -10,7 +10,8 @@ import pytest
 from settings import Watch
 from tests.faults.dealing import Dealing
 from tests.faults.scene import DETECTED, QUICK, RECOVERED, STALL, quiet_for
-from tests.faults.watching import ON_THE_PHONE, SHORT, Watched, lateness, settled, watched
+from tests.faults.watching import ON_THE_PHONE, SHORT, Watched, settled, watched
+from tests.lateness import lateness
 from tests.rig import FAST
 from trading.health import Component, Condition, Occasion, Severity
 from trading.order import OrderStatus

@@ -47,6 +47,7 @@ async def test_f03_a_night_of_a_closed_market_is_no_alert_no_dial_and_no_questio
         await desk.live()
         await reaches(desk, parse_start("2024-06-27T17:00:00"), within=10)
         desk.alerts.clear()  # of the day: an hour of it was a second
+        await desk.until(lambda: dials(desk) == [1, 1, 1, 1], within=10, what="both feeds")
         evening, quotes = dials(desk), len(desk.exchange.ledger.calls_to(QUOTES))
         await reaches(desk, parse_start("2024-06-28T03:15:00"), within=15)
         night = dials(desk)

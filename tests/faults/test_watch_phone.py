@@ -14,7 +14,8 @@ from settings import Quiet
 from simulator.build import parse_start
 from simulator.telegram_chat import STRANGER
 from tests.faults.dealing import Dealing
-from tests.faults.watching import SHORT, Watched, lateness, names, watched
+from tests.faults.watching import SHORT, Watched, names, watched
+from tests.lateness import lateness
 from trading.health import Component, Condition, Occasion, Severity
 from trading.order import OrderStatus
 from trading.ports import FeedState

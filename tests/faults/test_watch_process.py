@@ -19,7 +19,8 @@ from main import Vigil
 from settings import Watch
 from tests.faults.dealing import ACCOUNT, Dealing
 from tests.faults.scene import NIFTY, RECOVERED, quiet_for
-from tests.faults.watching import SHORT, Watched, lateness, settled, watched
+from tests.faults.watching import SHORT, Watched, settled, watched
+from tests.lateness import lateness
 from tests.process.served import Place, launched
 from trading.errors import Denied
 from trading.health import Alert, Component, Condition, Finding, Occasion, Severity

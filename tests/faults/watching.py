@@ -200,29 +200,6 @@ class Watched(Scene):
         await self.until(still, within=within, what="silence on the phone")
 
 
-class Lateness:
-    """How late this machine was at worst, in seconds: what a bound of milliseconds allows for."""
-
-    def __init__(self) -> None:
-        self.worst = 0.0
-
-    async def run(self) -> None:
-        while True:
-            asked = time.monotonic()
-            await asyncio.sleep(0.01)
-            self.worst = max(self.worst, time.monotonic() - asked - 0.01)
-
-
-@asynccontextmanager
-async def lateness() -> AsyncIterator[Lateness]:
-    late = Lateness()
-    task = asyncio.create_task(late.run())
-    try:
-        yield late
-    finally:
-        task.cancel()
-
-
 def names(messages: Sequence[Delivered]) -> list[str]:
     """Return the numbers of the alerts ("A17") that these messages tell of."""
     return [found for m in messages for found in re.findall(r"^(A\d+) · ", m.text, re.MULTILINE)]

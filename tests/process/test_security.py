@@ -14,7 +14,7 @@ import httpx
 import pytest
 import websocket
 
-from tests.process.served import Exchange, Place, Served, launched, listening
+from tests.process.served import STARTS_WITHIN, Exchange, Place, Served, launched, listening
 
 # As the broker's look; made up, and searched for wherever something could leave the process.
 TOKEN: Final = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJDQU5BUlkifQ.c2lnbmF0dXJlLWNhbmFyeQ"
@@ -234,7 +234,9 @@ def test_a_token_file_that_others_can_read_is_refused_in_words(
     file.write_text(TOKEN, encoding="ascii")
     file.chmod(0o644)
     with launched(place) as served:
-        served.until(lambda: served.health()["feeds"][0]["state"] == "refused", "up", within=20)
+        served.until(
+            lambda: served.health()["feeds"][0]["state"] == "refused", "up", within=STARTS_WITHIN
+        )
         reason = served.health()["feeds"][0]["reason"]
         file.chmod(0o600)
         mended = served.until(lambda: served.health()["status"] == "ok", "mended", within=6)
