@@ -143,7 +143,7 @@ async def test_without_contact_nothing_that_is_pressed_is_sent(page: Page, serve
 
     server.freeze()
     try:
-        await page.wait_for_selector('.v-light[data-level="gone"]', timeout=6_000)
+        await page.wait_for_selector('.v-light[data-level="gone"]', timeout=4_000)
         style = "getComputedStyle(document.querySelector('.v-send')).pointerEvents"
         assert await page.evaluate(style) == "none"
         await page.locator(".v-send").focus()
@@ -170,7 +170,7 @@ async def test_without_contact_no_page_claims_that_all_is_well(page: Page, serve
 
     server.freeze()
     try:
-        await page.wait_for_selector('.v-light[data-level="gone"]', timeout=6_000)
+        await page.wait_for_selector('.v-light[data-level="gone"]', timeout=4_000)
         assert await page.evaluate(claim) == "line-through"
         grey = "getComputedStyle(document.querySelector('.v-main')).filter"
         assert await page.evaluate(grey) == "grayscale(1)"

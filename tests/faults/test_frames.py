@@ -53,7 +53,7 @@ async def test_f20_a_flood_of_empty_frames_is_shed_with_its_connection(tmp_path:
         assert "could not be read" in desk.reasons
         assert desk.desk.feed.stats().decode_errors < 100
         assert memory_bytes() - before < 32 << 20
-        assert late.worst < 1.0  # the exchange shares this process
+        assert late.worst < 0.5  # the exchange shares this process
         await desk.caught_up()
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.faults.scene import PATIENT, QUICK, Scene, quiet_for, scene
+from tests.lateness import lateness
 from trading.ports import FeedState
 
 HOLIDAYS, TIMINGS = "/v2/market/holidays", "/v2/market/timings"
@@ -173,8 +174,11 @@ async def test_a_quote_that_cannot_be_read_leaves_a_silence_a_stall(
     async with scene(tmp_path, feed=IMPATIENT) as desk:
         answer(desk, QUOTES, Bad(body))
         desk.exchange.faults.set("stall")
-        await desk.told(FeedState.STALLED, within=IMPATIENT.stall_seconds + 1.5)
-        await desk.told(FeedState.BACKING_OFF, within=2)
+        async with lateness() as late:
+            stalled = await desk.told(FeedState.STALLED, within=IMPATIENT.stall_seconds + 1.5)
+            lost = await desk.told(FeedState.BACKING_OFF, within=2)
+        assert stalled < IMPATIENT.stall_seconds + 0.5 + 2 * late.worst
+        assert lost < 0.5 + 2 * late.worst
         desk.exchange.faults.clear()
         await desk.healed()
 

@@ -302,13 +302,13 @@ async def test_silence_in_an_open_market_is_a_stall_and_heals(
 
     with Exchange(first_then(script)) as exchange:
         exchange.replies[QUOTES] = quote(T0 + 1)
-        async with desk(exchange.url, NIFTY, timing=TWENTIETH) as d:
+        async with desk(exchange.url, NIFTY, timing=TWENTIETH) as d, lateness() as late:
             await d.live()
             stalled = await d.until(lambda: FeedState.STALLED in d.states)
             healed = await d.until(lambda: d.states[-1] is FeedState.LIVE)
 
-    assert 0.4 < stalled < 3.0  # from when this loop saw that it lives
-    assert healed < 2.0
+    assert 0.7 - 2 * late.worst < stalled < 0.75 + 0.5 + 2 * late.worst
+    assert healed < 0.5 + 2 * late.worst
     assert "though the exchange trades" in next(
         c.reason for c in d.changes if c.after is FeedState.BACKING_OFF
     )
@@ -342,7 +342,11 @@ async def test_f03_a_quiet_market_is_left_alone_if_the_broker_shows_no_trade_eit
         async with desk(exchange.url, NIFTY, timing=Timing().scaled(0.02)) as d:
             await d.live()
             assert d.feed.stats().quiet_age is None
-            await d.until(lambda: sum(QUOTES in head for head in exchange.heads) >= 2, within=10)
+            async with lateness() as late:
+                asked = await d.until(
+                    lambda: sum(QUOTES in head for head in exchange.heads) >= 2, within=10
+                )
+            assert asked < 1.0 + 2 * late.worst
             await asyncio.sleep(0.1)
 
             assert d.states[-1] is FeedState.LIVE
@@ -428,9 +432,10 @@ async def test_f04_a_peer_that_does_not_even_pong_is_left() -> None:
     with Exchange(deaf_at_first) as exchange:
         async with desk(exchange.url, NIFTY, timing=TWENTIETH) as d:
             d.feed.expect_prices(False)
-            took = await d.until(lambda: len(exchange.peers) == 2, within=4)
+            async with lateness() as late:
+                took = await d.until(lambda: len(exchange.peers) == 2, within=4)
 
-    assert 1.2 < took < 3.5
+    assert 1.2 < took < 1.7 + 2 * late.worst
     assert any("not even a pong" in change.reason for change in d.changes)
 
 
@@ -474,13 +479,14 @@ async def test_f08_a_handshake_that_trickles_has_the_same_deadline() -> None:
     with slow, Exchange(snapshots) as exchange:
         exchange.replies[AUTHORISE] = listen
         async with desk(exchange.url, NIFTY) as d:
-            await d.until(lambda: FeedState.BACKING_OFF in d.states)
+            async with lateness() as late:
+                await d.until(lambda: FeedState.BACKING_OFF in d.states)
             given_up = d.changes[d.states.index(FeedState.BACKING_OFF)]
             took = (given_up.at - d.changes[0].at).total_seconds()
             await asyncio.to_thread(served.wait, 2)
         thread.join(2)
 
-    assert 0.7 < took < 2.5
+    assert 0.9 - 2 * late.worst < took < 1.3 + 2 * late.worst
     assert "no answer in time" in given_up.reason
 
 
@@ -550,7 +556,7 @@ async def test_f16_a_429_is_waited_out() -> None:
         async with desk(exchange.url, NIFTY) as d:
             await d.until(lambda: FeedState.BACKING_OFF in d.states)
             calls = len(exchange.heads)
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.8)
             assert len(exchange.heads) == calls == 1
             del exchange.replies[AUTHORISE]
             await d.live()
@@ -655,9 +661,10 @@ async def test_a02_a_refused_token_stops_dialling_and_a_new_one_heals() -> None:
             assert len(exchange.heads) == 1
 
             token.save(exchange.token)
-            healed = await d.live()
+            async with lateness() as late:
+                healed = await d.live()
 
-    assert healed < 2.0
+    assert healed < 0.5 + 2 * late.worst
     assert "token" in next(c.reason for c in d.changes if c.after is FeedState.REFUSED)
 
 
@@ -682,7 +689,9 @@ async def test_a04_a_better_token_ends_the_long_wait() -> None:
             exchange.token = f"{TOKEN}-2"
             token.save(exchange.token)
 
-            assert await d.live() < 2.0
+            async with lateness() as late:
+                healed = await d.live()
+            assert healed < 0.5 + 2 * late.worst
 
 
 async def test_a04_a_token_that_was_served_before_is_soon_tried_again() -> None:
@@ -723,10 +732,11 @@ async def test_a_wanted_reconnect_happens_at_once_and_once() -> None:
         async with desk(exchange.url, NIFTY) as d:
             await d.live()
             d.feed.reconnect("the machine slept")
-            took = await d.until(lambda: len(d.batches) == 2)
+            async with lateness() as late:
+                took = await d.until(lambda: len(d.batches) == 2)
             await asyncio.sleep(0.2)
 
-    assert took < 1.0
+    assert took < 0.3 + 2 * late.worst
     assert len(exchange.peers) == 2
     assert any(change.reason == "the machine slept" for change in d.changes)
 
@@ -773,7 +783,7 @@ async def test_stop_is_quick_mid_frame_and_during_the_handshake() -> None:
             began = time.monotonic()
             d.feed.stop()
 
-            assert time.monotonic() - began < 1.0
+            assert time.monotonic() - began < 0.2
 
 
 async def test_it_can_be_started_again_after_a_stop() -> None:

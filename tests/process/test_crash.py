@@ -23,8 +23,8 @@ from tests.process.served import (
 )
 
 KILLS: Final = int(os.environ.get("TEST_KILLS", "5"))
-USUALLY_LOST: Final = 1_000  # ms; a batch waits 250 ms ...
-AT_MOST_LOST: Final = 4_000  # ... and on a busy machine for its turn as well
+USUALLY_LOST: Final = 500  # ms; a batch waits 250 ms ...
+AT_MOST_LOST: Final = 2_000  # ... and on a busy machine for its turn as well
 HEARTBEAT: Final = 10  # seconds between two of the desk's notes that it runs
 
 

@@ -97,7 +97,7 @@ def test_d01_another_program_holds_the_write_lock(desk: Served) -> None:
     )
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"held\n"
-    desk.until(lambda: storage(desk)["state"] == "locked", "locked", within=5)
+    desk.until(lambda: storage(desk)["state"] == "locked", "locked", within=2)
     assert desk.health()["status"] == "degraded"
     assert any("another program holds the database locked" in t for t in desk.health()["troubles"])
     assert page_says(desk, "another program holds the database locked")

@@ -116,17 +116,15 @@ def last_minute_closes_at_the_last_tick(place: Place) -> bool:
 
 
 def test_a_stop_without_trouble_is_quiet_and_frees_the_ports_at_once(place: Place) -> None:
-    began = time.monotonic()
     with launched(place) as served:
         served.ready()
-        started = time.monotonic() - began
         tab = Tab(served)
         ports = {port for _, port in listening(served.pid)}
         took = served.stop()
         tab.close()
 
         assert served.process.returncode == 0
-        assert took < max(2.0, started / 2)  # a start of some 4 s is this machine at its own speed
+        assert took < 2.0
         assert served.log.rstrip().endswith("market: live -> stopped")
         assert "ERROR" not in served.log
         for port in ports:
